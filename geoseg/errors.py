@@ -1,0 +1,88 @@
+"""Every error that geoseg raises on purpose.
+
+::
+
+    GeosegError                 base; the command line ends with `exit_code`
+    |-- InputError              2: the user can mend it (a file, an option, a key)
+    |   |-- SceneError          a raster that cannot be read or does not fit
+    |   |-- LabelError          labels that cannot be read or do not fit
+    |   |-- LegendError         a legend that contradicts itself or the data
+    |   |-- ConfigError         a key or value of a configuration or an option
+    |   |-- TileSetError        a folder that is not a (whole) tile set
+    |   |-- BundleError         a model file that cannot be used, or not on this scene
+    |   `-- OutputError         a place where the output cannot or must not be written
+    `-- WorkError               1: the work itself failed (disk full, NaN, killed worker)
+
+Anything else that escapes is a defect of geoseg.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GeosegError(Exception):
+    """An error that tells its cause and its cure in one line.
+
+    Args:
+        subject: The file, key or option that is wrong, as the user wrote it.
+        problem: What was found, and what was expected; no capital, no full stop.
+        cure: What to do about it; a sentence without full stop, or nothing.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, subject: object, problem: str = "", cure: str = "") -> None:
+        super().__init__(subject, problem, cure)
+        self.subject = str(subject)
+        self.problem = problem
+        self.cure = cure
+
+    def __str__(self) -> str:
+        text = f"{self.subject}: {self.problem}" if self.problem else self.subject
+        if self.cure:
+            text = f"{text}. {self.cure}."
+        return " ".join(_printable(text).split())
+
+
+class InputError(GeosegError):
+    """Bad input or usage, which the user can mend."""
+
+    exit_code = 2
+
+
+class SceneError(InputError):
+    """A scene that cannot be read, or that does not fit what is asked of it."""
+
+
+class LabelError(InputError):
+    """Labels that cannot be read, or that do not fit the scene or the legend."""
+
+
+class LegendError(InputError):
+    """A legend that cannot be read, or that contradicts itself or the data."""
+
+
+class ConfigError(InputError):
+    """A wrong key or value in a configuration, or a wrong option."""
+
+
+class TileSetError(InputError):
+    """A folder that is not a tile set, or not a whole one."""
+
+
+class BundleError(InputError):
+    """A model bundle that cannot be read, or that does not fit the scene."""
+
+
+class OutputError(InputError):
+    """An output that cannot, or must not, be written where the user asked."""
+
+
+class WorkError(GeosegError):
+    """The work itself failed, though the input was right."""
+
+
+def _printable(text: str) -> str:
+    """Escape control characters, so that a hostile name cannot drive the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t " else repr(c)[1:-1] for c in text)
