@@ -1,0 +1,106 @@
+"""Segment remote-sensing imagery: tile, train, predict, vectorize, evaluate.
+
+The nouns and jobs below are loaded when they are asked for, so that importing geoseg is quick
+and never loads torch::
+
+    import geoseg
+
+    geoseg.predict(["scene.tif"], "roofs.safetensors", "classes.tif")
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geoseg.errors import GeosegError as GeosegError
+    from geoseg.evaluate import EvaluateOptions as EvaluateOptions
+    from geoseg.evaluate import evaluate as evaluate
+    from geoseg.geo.grid import Grid as Grid
+    from geoseg.geo.labels import LabelOptions as LabelOptions
+    from geoseg.geo.labels import Labels as Labels
+    from geoseg.geo.legend import Legend as Legend
+    from geoseg.geo.legend import LegendClass as LegendClass
+    from geoseg.geo.raster import Raster as Raster
+    from geoseg.geo.raster import Scene as Scene
+    from geoseg.geo.raster import SceneOptions as SceneOptions
+    from geoseg.geo.stats import BandStats as BandStats
+    from geoseg.geo.tileset import TileSet as TileSet
+    from geoseg.info import describe as describe
+    from geoseg.nn.bundle import ModelBundle as ModelBundle
+    from geoseg.nn.config import TrainConfig as TrainConfig
+    from geoseg.nn.models import ModelSpec as ModelSpec
+    from geoseg.predict import PredictOptions as PredictOptions
+    from geoseg.predict import predict as predict
+    from geoseg.progress import Progress as Progress
+    from geoseg.tile import TileOptions as TileOptions
+    from geoseg.tile import tile as tile
+    from geoseg.train import train as train
+    from geoseg.vectorize import VectorizeOptions as VectorizeOptions
+    from geoseg.vectorize import vectorize as vectorize
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BandStats": "geoseg.geo.stats",
+    "EvaluateOptions": "geoseg.evaluate",
+    "GeosegError": "geoseg.errors",
+    "Grid": "geoseg.geo.grid",
+    "LabelOptions": "geoseg.geo.labels",
+    "Labels": "geoseg.geo.labels",
+    "Legend": "geoseg.geo.legend",
+    "LegendClass": "geoseg.geo.legend",
+    "ModelBundle": "geoseg.nn.bundle",
+    "ModelSpec": "geoseg.nn.models",
+    "PredictOptions": "geoseg.predict",
+    "Progress": "geoseg.progress",
+    "Raster": "geoseg.geo.raster",
+    "Scene": "geoseg.geo.raster",
+    "SceneOptions": "geoseg.geo.raster",
+    "TileOptions": "geoseg.tile",
+    "TileSet": "geoseg.geo.tileset",
+    "TrainConfig": "geoseg.nn.config",
+    "VectorizeOptions": "geoseg.vectorize",
+    "describe": "geoseg.info",
+    "evaluate": "geoseg.evaluate",
+    "predict": "geoseg.predict",
+    "tile": "geoseg.tile",
+    "train": "geoseg.train",
+    "vectorize": "geoseg.vectorize",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - the same names, written once
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    """Load a public name when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        message = f"module 'geoseg' has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+class _Face(ModuleType):
+    """The type of this module: keeps `geoseg.tile` the job, whatever was imported before.
+
+    A job bears the name of its module. When Python has imported the module `geoseg.tile`, it
+    sets the attribute `tile` of this package to that module; here the function takes its place.
+    The module stays reachable as ever: `from geoseg.tile import TileOptions`.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType) and _HOMES.get(name) == value.__name__:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face

@@ -1,0 +1,169 @@
+"""The command `geoseg`: finds the subcommand, runs it, and tells errors in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from itertools import pairwise
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from geoseg import __version__
+from geoseg.errors import GeosegError
+from geoseg.progress import Progress
+
+# Name -> module and one-line help. The help stands here, beside the name, so that
+# `geoseg --help` loads no command and with it no library.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "info": ("geoseg_cli.info", "Describe scenes, legends, tile sets and model bundles."),
+    "tile": ("geoseg_cli.tile", "Cut labelled scenes into training tiles."),
+    "train": ("geoseg_cli.train", "Train a network from a TOML file."),
+    "predict": ("geoseg_cli.predict", "Predict class maps of scenes with a trained model."),
+    "vectorize": ("geoseg_cli.vectorize", "Turn a class raster into polygons."),
+    "evaluate": ("geoseg_cli.evaluate", "Compare class rasters with labels."),
+    "preview": ("geoseg_cli.preview", "Draw a quick look of rasters and polygons."),
+    "demo": ("geoseg_cli.demo", "Run the whole path on the sample data."),
+}
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand's module only when that subcommand is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names of the subcommands, in the order of a user's work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module of one subcommand."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the subcommands with their help, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="geoseg")
+def group() -> None:
+    """Segment satellite, aerial and drone imagery.
+
+    From a scene and labels to a trained model, and from there to class maps and polygons.
+    `geoseg COMMAND --help` tells the options of a command.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: The words after `geoseg`; those of this process if not given.
+
+    Returns:
+        The exit code: 0 done, 1 failed at work, 2 bad input or usage, 130 interrupted.
+
+    Raises:
+        SystemExit: With 143, after SIGTERM, once everything is cleaned up.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    _prepare_process(debug=debug)
+    try:
+        result = group.main(words, prog_name="geoseg", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        return 1
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told, whatever it is
+        if debug:
+            traceback.print_exc()
+        return _report(error, _wants_json(words))
+    return result if isinstance(result, int) else 0
+
+
+def _report(error: BaseException, as_json: bool) -> int:
+    """Tell an error on stderr in one line and give its exit code."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    message, code = _describe(error)
+    if as_json:
+        Progress("json").event("error", type=type(error).__name__, message=message, exit_code=code)
+    click.echo(f"Error: {message}", err=True)
+    return code
+
+
+def _describe(error: BaseException) -> tuple[str, int]:
+    """One line of text and the exit code for any exception."""
+    if isinstance(error, GeosegError):
+        return str(error), error.exit_code
+    if isinstance(error, click.ClickException):
+        return _one_line(error.format_message()) + _help_hint(error), error.exit_code
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return "interrupted", INTERRUPTED
+    return _describe_failure(error), 1
+
+
+def _describe_failure(error: BaseException) -> str:
+    """One line for an exception that geoseg did not raise on purpose."""
+    if isinstance(error, MemoryError):
+        return "out of memory. Use a smaller --batch-size or fewer --jobs."
+    if isinstance(error, OSError) and error.strerror:
+        subject = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        return _one_line(f"{subject}{error.strerror}")
+    text = _one_line(f"{type(error).__name__}: {error}")
+    return f"{text} (a defect of geoseg; run again with --debug)"
+
+
+def _help_hint(error: click.ClickException) -> str:
+    if not isinstance(error, click.UsageError) or error.ctx is None:
+        return ""
+    return f" See {error.ctx.command_path} --help."
+
+
+def _one_line(text: str, most: int = 500) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    """Whether `--progress json` is among the words, even when they could not be parsed."""
+    return "--progress=json" in words or ("--progress", "json") in pairwise(words)
+
+
+def _prepare_process(*, debug: bool) -> None:
+    """Set what belongs to the process and not to the library."""
+    signal.signal(signal.SIGTERM, _terminate)
+    if not debug and not sys.warnoptions:
+        warnings.simplefilter("ignore")  # those of other libraries; ours are log records
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # any file name can be told
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - as signal wants
+    """End by an exception, so that context managers remove what is unfinished."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not stop the cleaning
+    raise SystemExit(TERMINATED)
+
+
+def _silence_stdout() -> None:
+    """Let the last flush of the interpreter go nowhere: the reader of the pipe has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

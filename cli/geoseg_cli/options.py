@@ -1,0 +1,157 @@
+"""The options that several commands share, each written once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+
+from geoseg.progress import Progress, ProgressMode, configure_logging
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """Split a text with commas: `a, b` -> `("a", "b")`.
+
+    Raises:
+        click.BadParameter: If a part is empty.
+    """
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise click.BadParameter(f"{text!r} has an empty part; write it as a,b,c.")
+    return parts
+
+
+def number_list(text: str) -> tuple[float, ...]:
+    """Split numbers with commas: `0.7,0.2,0.1` -> `(0.7, 0.2, 0.1)`.
+
+    Raises:
+        click.BadParameter: If a part is not a number.
+    """
+    try:
+        return tuple(float(part) for part in comma_list(text))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 0.7,0.3.") from None
+
+
+def band_list(text: str) -> tuple[int | str, ...]:
+    """Split bands given by number (from 1) or name: `4,3,nir` -> `(4, 3, "nir")`.
+
+    Raises:
+        click.BadParameter: If a number is below 1.
+    """
+    parts = tuple(int(p) if p.lstrip("-").isdecimal() else p for p in comma_list(text))
+    if any(isinstance(part, int) and part < 1 for part in parts):
+        raise click.BadParameter(f"{text!r}: bands are counted from 1.")
+    return parts
+
+
+def key_value(text: str) -> tuple[str, str]:
+    """Split `KEY=VALUE` at the first equals sign.
+
+    Raises:
+        click.BadParameter: If there is no equals sign, or nothing before it.
+    """
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise click.BadParameter(f"{text!r} is not of the form KEY=VALUE.")
+    return key.strip(), value.strip()
+
+
+def output(help_text: str, *, required: bool = True) -> Callable[[F], F]:
+    """`-o/--output` and `--overwrite`; the command receives `output` and `overwrite`."""
+
+    def decorate(function: F) -> F:
+        function = click.option(
+            "--overwrite", is_flag=True, help="Replace the output if it exists."
+        )(function)
+        return click.option(
+            "-o",
+            "--output",
+            type=click.Path(path_type=Path),
+            required=required,
+            help=help_text,
+        )(function)
+
+    return decorate
+
+
+def jobs(function: F) -> F:
+    """`-j/--jobs`; the command receives `jobs: int | None` (None: all processors)."""
+    return click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Threads to work with.  [default: one per processor]",
+    )(function)
+
+
+def as_json(function: F) -> F:
+    """`--json`; the command receives `as_json`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
+    )(function)
+
+
+def bands(function: F) -> F:
+    """`--bands`; the command receives `bands: tuple[int | str, ...] | None`."""
+    return click.option(
+        "--bands",
+        type=band_list,
+        metavar="1,2,3",
+        help="Bands to read, by number (from 1) or name, in this order.",
+    )(function)
+
+
+def resolution(function: F) -> F:
+    """`--resolution`; the command receives `resolution: float | None`, in metres."""
+    return click.option(
+        "--resolution",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="M",
+        help="Read the scenes at this pixel size, in metres.",
+    )(function)
+
+
+def assume_crs(function: F) -> F:
+    """`--assume-crs`; the command receives `assume_crs: str | None`."""
+    return click.option(
+        "--assume-crs",
+        metavar="CRS",
+        help='CRS of scenes that have none, such as EPSG:32633; "none" for plain pixels.',
+    )(function)
+
+
+def messages(function: F) -> F:
+    """`-q`, `-v`, `--progress`, `--debug`; the command receives `progress: Progress`."""
+
+    @click.option("-q", "--quiet", is_flag=True, help="Tell errors only.")
+    @click.option("-v", "--verbose", count=True, help="Tell more.")
+    @click.option(
+        "--progress",
+        type=click.Choice(["auto", "bar", "json", "none"]),
+        default="auto",
+        show_default=True,
+        help="How to tell the progress, on stderr.",
+    )
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @functools.wraps(function)
+    def command(
+        *,
+        quiet: bool,
+        verbose: int,
+        progress: ProgressMode,
+        debug: bool,
+        **arguments: object,  # whatever the command at hand takes
+    ) -> object:
+        del debug  # read by main(), which shows the traceback
+        shown = Progress("none" if quiet and progress == "auto" else progress)
+        configure_logging(shown, -1 if quiet else verbose)
+        return function(progress=shown, **arguments)
+
+    return cast("F", command)
