@@ -1,0 +1,51 @@
+# make demo   the whole path on sample_data: tile, train, predict, vectorize, evaluate
+# make test   the tests
+# make lint   ruff and mypy
+# make clean  remove what the above made
+#
+# Each makes the virtual environment .venv if it is missing or older than pyproject.toml.
+# PYTHON=python3.12, PIP_ARGS="--index-url ..." and PYTEST_ARGS="-m 'not slow'" may be given.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+DEMO ?= demo
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.installed
+	$(BIN)/geoseg demo --overwrite -o $(DEMO)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find geoseg cli tests sample_data -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "geoseg needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@echo "Made the virtual environment $(VENV)"
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo "Installing geoseg into $(VENV): the first time downloads some gigabytes (PyTorch)"
+	$(PIP) --editable .
+	@touch $@
+	@echo "Installed geoseg into $(VENV); use it with: . $(BIN)/activate"
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	@echo "Installing geoseg[test] into $(VENV): the first time downloads some gigabytes (PyTorch)"
+	$(PIP) --editable ".[test]"
+	@touch $@ $(VENV)/.installed
+	@echo "Installed geoseg[test] into $(VENV); use it with: . $(BIN)/activate"
