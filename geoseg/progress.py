@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, Self, TypeVar
 
 ProgressMode = Literal["auto", "bar", "json", "none"]
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class _BarTask:
         self._bar = tqdm(total=total, desc=name, unit=unit, file=sys.stderr, dynamic_ncols=True)
         self._lock = threading.Lock()
 
-    def __enter__(self) -> _BarTask:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

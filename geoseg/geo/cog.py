@@ -1,0 +1,257 @@
+"""Rasters written window by window into a cloud optimised GeoTIFF that is whole or absent.
+
+GDAL reports neither a disk that fills up while it closes a file nor a file that was never closed
+(it opens and reads zeros). So the file is made beside its target, read back against checksums
+that were kept while writing, and only then renamed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+import rasterio.shutil
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
+
+from geoseg.errors import OutputError, WorkError
+from geoseg.geo.gdal import reason
+from geoseg.geo.grid import Grid
+from geoseg.geo.outputs import check_output, publish, remove_temporary, temporary_path
+
+BLOCK = 512
+"""Side of the output's blocks in pixels."""
+
+_LEAST_COMPRESSION = 10
+"""Free space is refused below a tenth of the uncompressed size: maps shrink at least so far."""
+
+Color = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterProfile:
+    """All that is decided about a raster before its first pixel is written."""
+
+    grid: Grid
+    """The pixels."""
+
+    count: int = 1
+    """Bands."""
+
+    dtype: str = "uint8"
+    """Of all bands."""
+
+    nodata: float | None = None
+    """Value that means no data."""
+
+    colormap: Mapping[int, Color] | None = None
+    """Colours (red, green, blue, alpha) by value, for one band of uint8."""
+
+    band_names: tuple[str, ...] = ()
+    """One description a band, or none."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Metadata of the default domain (other domains are lost in a COG)."""
+
+    scale: float | None = None
+    """Multiplied to stored values it gives physical ones."""
+
+    overview_resampling: Literal["mode", "average", "nearest"] = "mode"
+    """How smaller copies are made; never a mean of class values."""
+
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Creation options of GDAL's COG driver that override geoseg's."""
+
+
+class RasterWriter:
+    """Writes a raster by windows; use it in a `with` block, whose clean end publishes the file.
+
+    Args:
+        path: The GeoTIFF to make.
+        profile: What is to be written.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        OutputError: If the file must not or cannot be written there.
+    """
+
+    def __init__(
+        self, path: str | Path, profile: RasterProfile, *, overwrite: bool = False
+    ) -> None:
+        self.path = check_output(path, overwrite=overwrite)
+        self.profile = profile
+        self.sidecars: dict[str, str] = {}
+        """Texts to publish with the file, by suffix: `.aux.xml` is put behind the whole name,
+        others, such as `.qml`, take the place of its suffix."""
+        _check_free_space(self.path, profile)
+        self._checksums: list[tuple[Window, int]] = []
+        self._temporary = temporary_path(self.path)
+        self._dataset = _create(self._temporary, profile)
+
+    def write(self, data: npt.NDArray[Any], window: Window) -> None:
+        """Write the pixels (bands, height, width) of a window; windows must not overlap.
+
+        Raises:
+            WorkError: If the file system fails.
+        """
+        try:
+            self._dataset.write(data, window=window)
+        except RasterioError as error:
+            raise WorkError(self.path, f"could not be written ({reason(error)})", _DISK) from error
+        self._checksums.append((window, zlib.crc32(np.ascontiguousarray(data).data)))
+
+    def commit(self) -> None:
+        """Make the COG, read it back, and give it its name.
+
+        Raises:
+            WorkError: If what is on disk is not what was written.
+        """
+        try:
+            self._dataset.close()
+            with publish(self.path) as finished:
+                self._copy(finished)
+                self._verify(finished)
+                for suffix, text in self.sidecars.items():
+                    _write_text(sidecar_path(self.path, suffix), text)
+        except RasterioError as error:
+            raise WorkError(self.path, f"could not be written ({reason(error)})", _DISK) from error
+        finally:
+            remove_temporary(self._temporary)
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        try:
+            self._dataset.close()
+        except RasterioError:
+            pass  # The file is thrown away in any case.
+        finally:
+            remove_temporary(self._temporary)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.abort()
+
+    def _copy(self, finished: Path) -> None:
+        """Copy the plain tiled file into a COG with overviews and statistics."""
+        profile = self.profile
+        is_continuous = profile.overview_resampling == "average"
+        options = {
+            "COMPRESS": "DEFLATE",
+            "PREDICTOR": "YES" if is_continuous else "NO",
+            "BLOCKSIZE": str(BLOCK),
+            "OVERVIEW_RESAMPLING": profile.overview_resampling.upper(),
+            "BIGTIFF": "IF_SAFER",
+            "NUM_THREADS": "ALL_CPUS",
+            "STATISTICS": "YES",
+            **profile.options,
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            rasterio.shutil.copy(self._temporary, finished, driver="COG", **options)
+
+    def _verify(self, finished: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(finished, driver="GTiff") as dataset:
+                for window, checksum in self._checksums:
+                    data = np.ascontiguousarray(dataset.read(window=window))
+                    if zlib.crc32(data.data) != checksum:
+                        raise WorkError(self.path, "does not read back as written", _DISK)
+
+
+_DISK = "Check the free space and the health of the disk"
+
+
+def write_raster(
+    path: str | Path,
+    data: npt.NDArray[Any],
+    profile: RasterProfile,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write a whole raster (bands, height, width) that is in memory.
+
+    Raises:
+        OutputError: If the file must not or cannot be written there.
+        WorkError: If the file system fails.
+    """
+    with RasterWriter(path, profile, overwrite=overwrite) as writer:
+        writer.write(data, profile.grid.window)
+
+
+def sidecar_path(path: Path, suffix: str) -> Path:
+    """Where GDAL (`.aux.xml`) and QGIS (`.qml`) look for what belongs to a raster."""
+    return Path(f"{path}{suffix}") if suffix == ".aux.xml" else path.with_suffix(suffix)
+
+
+def _create(path: Path, profile: RasterProfile) -> DatasetWriter:
+    grid = profile.grid
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            height=grid.height,
+            width=grid.width,
+            count=profile.count,
+            dtype=profile.dtype,
+            nodata=profile.nodata,
+            crs=grid.crs,
+            transform=grid.transform,
+            tiled=True,
+            blockxsize=BLOCK,
+            blockysize=BLOCK,
+            interleave="band",
+            compress="deflate",
+            zlevel=1,
+            bigtiff="if_safer",
+            photometric="minisblack",
+        )
+    if profile.colormap is not None:
+        dataset.write_colormap(1, dict(profile.colormap))
+        dataset.colorinterp = [ColorInterp.palette]
+    for band, name in enumerate(profile.band_names, start=1):
+        dataset.set_band_description(band, name)
+    if profile.scale is not None:
+        dataset.scales = (profile.scale,) * profile.count
+    dataset.update_tags(**profile.tags)
+    return dataset
+
+
+def _write_text(path: Path, text: str) -> None:
+    with publish(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _check_free_space(path: Path, profile: RasterProfile) -> None:
+    pixels = profile.grid.height * profile.grid.width * profile.count
+    least = pixels * np.dtype(profile.dtype).itemsize // _LEAST_COMPRESSION
+    free = shutil.disk_usage(path.parent).free
+    if free < least:
+        raise OutputError(
+            path,
+            f"needs {least / 2**20:.0f} MiB or more, {free / 2**20:.0f} MiB are free",
+            "Make room, or write elsewhere",
+        )
