@@ -1,0 +1,77 @@
+"""`geoseg info`: describe scenes, legends, tile sets and model bundles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from geoseg.progress import Progress
+from geoseg_cli import options
+
+_WIDTH = 22
+"""Characters of the column of names."""
+
+
+@click.command("info")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@options.as_json
+@options.messages
+def command(paths: tuple[str, ...], as_json: bool, progress: Progress) -> None:
+    """Describe scenes, legends, tile sets and model bundles.
+
+    A folder that is not a tile set stands for the scenes in it. With --json: an object for one
+    PATH, a list of objects for several.
+    """
+    from geoseg.info import describe
+
+    del progress  # nothing here takes long
+    described = [describe(path) for path in _expand(paths)]
+    if as_json:
+        value = described[0] if len(described) == 1 else described
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n\n".join("\n".join(_lines(each)) for each in described))
+
+
+def _expand(paths: Sequence[str]) -> list[str]:
+    """Files and tile sets as they are; globs, lists and folders of scenes as their scenes."""
+    from geoseg.geo.paths import find_scenes
+    from geoseg.info import is_tileset
+
+    found: list[str] = []
+    for path in paths:
+        found.extend([path] if Path(path).is_file() or is_tileset(path) else find_scenes([path]))
+    return found
+
+
+def _lines(description: Mapping[str, object], indent: int = 0) -> Iterator[str]:
+    """A name and a value per line; what is nested is indented below its name."""
+    for name, value in description.items():
+        label = " " * indent + name.replace("_", " ")
+        if isinstance(value, Mapping) and value:
+            yield label
+            yield from _lines(value, indent + 2)
+        elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+            yield label
+            yield from (" " * (indent + 2) + _row(row) for row in value)
+        else:
+            yield f"{label:<{_WIDTH}} {_text(value)}"
+
+
+def _row(row: Mapping[str, object]) -> str:
+    return "  ".join(_text(value) for value in row.values() if value not in (None, [], ()))
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(v) if v != "" else "-" for v in value) or "-"
+    return str(value)

@@ -1,0 +1,91 @@
+"""What a path holds, as plain values: a scene, a legend, a tile set or a model bundle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from geoseg.geo.legend import Legend
+from geoseg.geo.raster import Scene, SceneOptions
+
+_BUNDLE_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".bin")
+_LEGEND_SUFFIXES = (".toml", ".qml")
+
+
+def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Tell what a path holds.
+
+    Args:
+        path: A model bundle (`*.safetensors`), a legend (`*.toml`, `*.qml`), a tile set folder,
+            or a scene in any other form; a scene without CRS is described in pixel space.
+
+    Returns:
+        JSON-able values; `kind` is `bundle`, `legend`, `tileset` or `scene`, `path` as given.
+
+    Raises:
+        BundleError: If a model file cannot be used.
+        LegendError: If a legend cannot be read.
+        TileSetError: If a tile set is damaged.
+        SceneError: If the path is none of these and no raster.
+    """
+    path = os.fspath(path)
+    suffix = Path(path).suffix.lower()
+    if suffix in _BUNDLE_SUFFIXES:
+        return {"kind": "bundle", "path": path, **_describe_bundle(path)}
+    if suffix in _LEGEND_SUFFIXES:
+        return {"kind": "legend", "path": path, **Legend.open(path).to_dict()}
+    if is_tileset(path):
+        return {"kind": "tileset", "path": path, **_describe_tileset(path)}
+    return {"kind": "scene", "path": path, **_describe_scene(path)}
+
+
+def is_tileset(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder was made by `tile`."""
+    return (Path(path) / "tileset.json").is_file()
+
+
+def _describe_scene(path: str) -> dict[str, Any]:
+    scene = Scene.open(path, SceneOptions(assume_crs="none"))
+    grid = scene.grid
+    return {
+        "width": grid.width,
+        "height": grid.height,
+        "count": scene.count,
+        "band_names": list(scene.band_names),
+        "dtype": scene.dtype,
+        "nodata": scene.nodata,
+        "validity": scene.validity,
+        "paletted": scene.colormap is not None,
+        "crs": None if grid.crs is None else grid.crs.to_string(),
+        "transform": list(grid.transform)[:6],
+        "bounds": list(grid.bounds),
+        "pixel_size": list(grid.res),
+        "ground_resolution_m": grid.ground_resolution() if grid.is_georeferenced else None,
+    }
+
+
+def _describe_bundle(path: str) -> dict[str, Any]:
+    # here, not on top: it loads torch, which a scene or a legend does without
+    from geoseg.nn.bundle import ModelBundle
+
+    bundle = ModelBundle.open(path)
+    card: dict[str, Any] = bundle.card.model_dump(mode="json")
+    parameters = sum(tensor.numel() for tensor in bundle.state.values())
+    return {"sha256": bundle.sha256, "parameters": parameters, **card}
+
+
+def _describe_tileset(path: str) -> dict[str, Any]:
+    from geoseg.geo.tileset import TileSet
+
+    tiles = TileSet.open(path)
+    splits = ("train", "val", "test")
+    return {
+        "tiles": {name: len(tiles.split(name)) for name in splits},
+        "scenes": sorted({tile.scene for tile in tiles.tiles}),
+        "bands": list(tiles.band_names),
+        "resolution_m": tiles.resolution,
+        "class_pixels": tiles.class_counts,
+        "stats": tiles.stats.to_dict(),
+        "legend": tiles.legend.to_dict(),
+    }
