@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
 
+from geoseg.errors import SceneError
 from geoseg.geo.legend import Legend
 from geoseg.geo.raster import Scene, SceneOptions
 
@@ -46,15 +48,16 @@ def is_tileset(path: str | os.PathLike[str]) -> bool:
 
 
 def _describe_scene(path: str) -> dict[str, Any]:
-    scene = Scene.open(path, SceneOptions(assume_crs="none"))
+    scene = _open_scene(path)
     grid = scene.grid
+    nodata = scene.nodata
     return {
         "width": grid.width,
         "height": grid.height,
         "count": scene.count,
         "band_names": list(scene.band_names),
         "dtype": scene.dtype,
-        "nodata": scene.nodata,
+        "nodata": "nan" if nodata is not None and math.isnan(nodata) else nodata,
         "validity": scene.validity,
         "paletted": scene.colormap is not None,
         "crs": None if grid.crs is None else grid.crs.to_string(),
@@ -63,6 +66,14 @@ def _describe_scene(path: str) -> dict[str, Any]:
         "pixel_size": list(grid.res),
         "ground_resolution_m": grid.ground_resolution() if grid.is_georeferenced else None,
     }
+
+
+def _open_scene(path: str) -> Scene:
+    """Open a scene, in pixel space if it has no CRS: that is worth telling, not refusing."""
+    try:
+        return Scene.open(path)
+    except SceneError:
+        return Scene.open(path, SceneOptions(assume_crs="none"))
 
 
 def _describe_bundle(path: str) -> dict[str, Any]:
