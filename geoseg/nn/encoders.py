@@ -1,0 +1,110 @@
+"""Names of encoders: those of segmentation-models-pytorch and all of timm, under one spelling."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from functools import cache
+from typing import Any
+
+import timm
+import torch
+from segmentation_models_pytorch.encoders import encoders as smp_encoders
+
+from geoseg.errors import ConfigError
+
+TIMM_PREFIX = "tu-"
+"""How segmentation-models-pytorch marks an encoder that timm builds."""
+
+
+def list_encoders() -> list[str]:
+    """Names of all encoders; those that only timm has bear the prefix `tu-`."""
+    own = [name for name in smp_encoders if not name.startswith("timm-")]
+    return [*own, *(TIMM_PREFIX + name for name in _timm_names() if name not in smp_encoders)]
+
+
+def resolve_encoder(name: str, *, from_timm: bool = False) -> str:
+    """Find the encoder that a name means.
+
+    A name that both libraries know means the one of segmentation-models-pytorch; `tu-` before
+    it asks for timm's.
+
+    Args:
+        name: Such as `resnet18`, `tu-convnext_tiny`, `convnext_tiny` or
+            `convnext_tiny.fb_in22k` (with the tag of its pretrained weights).
+        from_timm: Whether only timm's will do.
+
+    Returns:
+        The name as segmentation-models-pytorch takes it.
+
+    Raises:
+        ConfigError: If neither library knows it; the nearest names are listed.
+    """
+    plain = name.removeprefix(TIMM_PREFIX)
+    if plain == name and name in smp_encoders and not from_timm:
+        return name
+    if _is_timm(plain):
+        return TIMM_PREFIX + plain
+    raise ConfigError("model.encoder", f"{name!r} is no encoder", _nearest(name))
+
+
+def size_options(name: str) -> dict[str, bool]:
+    """What timm must be told so that an encoder takes images of any size.
+
+    Args:
+        name: As `resolve_encoder` returns it.
+
+    Returns:
+        Keyword arguments of `timm.create_model`; none where the encoder does so by itself.
+    """
+    if not name.startswith(TIMM_PREFIX):
+        return {}
+    parameters = _timm_parameters(name.removeprefix(TIMM_PREFIX))
+    return {"dynamic_img_size": True} if "dynamic_img_size" in parameters else {}
+
+
+def fixed_size(name: str) -> int:
+    """Height and width that an encoder is made for, where it does not take any size; else 0.
+
+    Args:
+        name: As `resolve_encoder` returns it.
+    """
+    plain = name.removeprefix(TIMM_PREFIX)
+    if plain == name or "dynamic_img_size" in (parameters := _timm_parameters(plain)):
+        return 0
+    if "img_size" not in parameters:
+        return 0
+    size: tuple[int, int, int] = timm.get_pretrained_cfg(plain).input_size
+    return size[-1]
+
+
+@cache
+def _timm_names() -> tuple[str, ...]:
+    return tuple(timm.list_models())
+
+
+def _is_timm(name: str) -> bool:
+    arch, _, tag = name.partition(".")
+    if arch not in _timm_names():
+        return False
+    return not tag or name in timm.list_pretrained(f"{arch}.*")
+
+
+@cache
+def _timm_parameters(name: str) -> frozenset[str]:
+    """Names of the arguments that a timm network's class takes."""
+    try:
+        with torch.device("meta"):
+            network: Any = timm.create_model(name)
+    except (RuntimeError, NotImplementedError):  # some compute with tensors while they are built
+        network = timm.create_model(name)
+    return frozenset(inspect.signature(type(network).__init__).parameters)
+
+
+def _nearest(name: str) -> str:
+    known = list_encoders()
+    matches = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    matches += [n for n in known if name.lower() in n and n not in matches][:4]
+    if not matches:
+        return "Take one of segmentation-models-pytorch or timm, such as resnet18"
+    return f"Near to it are: {', '.join(matches)}"

@@ -1,0 +1,234 @@
+"""The architectures of segmentation-models-pytorch, with the options that geoseg offers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import segmentation_models_pytorch as smp
+from pydantic import Field
+from torch import nn
+
+from geoseg.nn.architecture import Architecture, ArchitectureOptions, NetworkRequest
+from geoseg.nn.encoders import TIMM_PREFIX, size_options
+
+Channels = Annotated[int, Field(ge=1, le=8192)]
+Depth = Annotated[int, Field(ge=3, le=5)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Interpolation = Literal["nearest", "bilinear"]
+
+_UNET_CHANNELS = (256, 128, 64, 32, 16)
+
+
+class UnetOptions(ArchitectureOptions):
+    """Options of U-Net, U-Net++ and MA-Net."""
+
+    encoder_depth: Depth = 5
+    decoder_channels: tuple[Channels, ...] | None = None
+    decoder_interpolation: Interpolation = "nearest"
+
+    def arguments(self) -> dict[str, Any]:
+        """As the library takes them; the channels shorten with the depth."""
+        channels = self.decoder_channels or _UNET_CHANNELS[: self.encoder_depth]
+        return {**self.model_dump(), "decoder_channels": channels}
+
+
+class AttentionUnetOptions(UnetOptions):
+    """Options of U-Net and U-Net++."""
+
+    decoder_attention_type: Literal["scse"] | None = None
+
+
+class LinknetOptions(ArchitectureOptions):
+    """Options of LinkNet."""
+
+    encoder_depth: Depth = 5
+
+
+class FpnOptions(ArchitectureOptions):
+    """Options of FPN."""
+
+    decoder_pyramid_channels: Channels = 256
+    decoder_segmentation_channels: Channels = 128
+    decoder_merge_policy: Literal["add", "cat"] = "add"
+    decoder_dropout: Dropout = 0.2
+
+
+class PanOptions(ArchitectureOptions):
+    """Options of PAN."""
+
+    encoder_output_stride: Literal[16, 32] = 16
+    decoder_channels: Channels = 32
+
+
+class DeepLabOptions(ArchitectureOptions):
+    """Options of DeepLabV3 and DeepLabV3+."""
+
+    encoder_output_stride: Literal[8, 16] = 16
+    decoder_channels: Channels = 256
+    decoder_atrous_rates: tuple[Channels, Channels, Channels] = (12, 24, 36)
+    decoder_aspp_dropout: Dropout = 0.5
+
+
+class PspOptions(ArchitectureOptions):
+    """Options of PSPNet."""
+
+    encoder_depth: Depth = 3
+    psp_out_channels: Channels = 512
+    psp_dropout: Dropout = 0.2
+
+    def arguments(self) -> dict[str, Any]:
+        """As the library takes them; the last upsampling undoes the encoder's depth."""
+        return {**self.model_dump(), "upsampling": 2**self.encoder_depth}
+
+
+class UperOptions(ArchitectureOptions):
+    """Options of UPerNet."""
+
+    decoder_channels: Channels = 256
+
+
+class SegformerOptions(ArchitectureOptions):
+    """Options of SegFormer."""
+
+    decoder_segmentation_channels: Channels = 256
+
+
+class DptOptions(ArchitectureOptions):
+    """Options of DPT."""
+
+    decoder_readout: Literal["ignore", "add", "cat"] = "cat"
+    decoder_intermediate_channels: tuple[Channels, Channels, Channels, Channels] = (
+        256,
+        512,
+        1024,
+        1024,
+    )
+    decoder_fusion_channels: Channels = 256
+
+
+class PooledBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation after a global pooling.
+
+    A batch of one sample has a single value per channel there, of which no variance can be
+    taken; the running statistics serve then, as they do in prediction.
+    """
+
+    def forward(self, input: Any) -> Any:  # noqa: A002, ANN401 - the signature of torch
+        """Normalise (n, channels, height, width)."""
+        if self.training and input.shape[0] * input.shape[2] * input.shape[3] == 1:
+            return nn.functional.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(input)
+
+
+def _builder(network_class: Any) -> Callable[[NetworkRequest], Any]:  # noqa: ANN401 - untyped
+    def build(request: NetworkRequest) -> nn.Module:
+        options = request.options
+        given = options.arguments() if hasattr(options, "arguments") else options.model_dump()
+        with warnings.catch_warnings():
+            # The library warns of old names and of readout without prefix tokens: both are ours.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", UserWarning)
+            network: nn.Module = network_class(
+                encoder_name=request.encoder,
+                encoder_weights=_weights(request),
+                in_channels=request.in_channels,
+                classes=request.classes,
+                **given,
+                **size_options(request.encoder),
+            )
+        _protect_pooled_norms(network.decoder)
+        return network
+
+    return build
+
+
+def _weights(request: NetworkRequest) -> str | bool | None:
+    if not request.pretrained:
+        return None
+    return True if request.encoder.startswith(TIMM_PREFIX) else "imagenet"
+
+
+def _protect_pooled_norms(module: Any) -> None:  # noqa: ANN401 - torch types children loosely
+    """Put `PooledBatchNorm2d` in place of each batch normalisation; keys stay as they are."""
+    for name, child in module.named_children():
+        if type(child) is nn.BatchNorm2d:
+            norm = PooledBatchNorm2d(child.num_features, eps=child.eps, momentum=child.momentum)
+            norm.load_state_dict(child.state_dict())
+            setattr(module, name, norm)
+        else:
+            _protect_pooled_norms(child)
+
+
+def _build_dpt(request: NetworkRequest) -> nn.Module:
+    network: Any = _builder(smp.DPT)(request)
+    strides: list[int] = network.encoder.output_strides
+    if any(stride & (stride - 1) for stride in strides):
+        raise ValueError(f"its patches of {strides[0]} pixels are no power of two")
+    built: nn.Module = network
+    return built
+
+
+WRAPPED: dict[str, Architecture] = {
+    "unet": Architecture(
+        summary="U-Net, arXiv 1505.04597",
+        build=_builder(smp.Unet),
+        options=AttentionUnetOptions,
+    ),
+    "unetplusplus": Architecture(
+        summary="U-Net++, arXiv 1807.10165",
+        build=_builder(smp.UnetPlusPlus),
+        options=AttentionUnetOptions,
+    ),
+    "linknet": Architecture(
+        summary="LinkNet, arXiv 1707.03718", build=_builder(smp.Linknet), options=LinknetOptions
+    ),
+    "fpn": Architecture(
+        summary="Feature pyramid network, arXiv 1901.02446",
+        build=_builder(smp.FPN),
+        options=FpnOptions,
+    ),
+    "pan": Architecture(
+        summary="Pyramid attention network, arXiv 1805.10180",
+        build=_builder(smp.PAN),
+        options=PanOptions,
+        cells=8,  # three poolings by 2 follow
+    ),
+    "manet": Architecture(
+        summary="MA-Net, doi 10.1109/ACCESS.2020.3025372",
+        build=_builder(smp.MAnet),
+        options=UnetOptions,
+    ),
+    "deeplabv3": Architecture(
+        summary="DeepLabV3, arXiv 1706.05587",
+        build=_builder(smp.DeepLabV3),
+        options=DeepLabOptions,
+    ),
+    "deeplabv3plus": Architecture(
+        summary="DeepLabV3+, arXiv 1802.02611",
+        build=_builder(smp.DeepLabV3Plus),
+        options=DeepLabOptions,
+    ),
+    "pspnet": Architecture(
+        summary="PSPNet on stride 8 of a plain encoder, arXiv 1612.01105",
+        build=_builder(smp.PSPNet),
+        options=PspOptions,
+    ),
+    "upernet": Architecture(
+        summary="UPerNet, arXiv 1807.10221", build=_builder(smp.UPerNet), options=UperOptions
+    ),
+    "segformer": Architecture(
+        summary="SegFormer, arXiv 2105.15203",
+        build=_builder(smp.Segformer),
+        options=SegformerOptions,
+    ),
+    "dpt": Architecture(
+        summary="Dense prediction transformer, arXiv 2103.13413",
+        build=_build_dpt,
+        options=DptOptions,
+        timm_only=True,
+    ),
+}
