@@ -14,6 +14,9 @@ from geoseg_cli import options
 _WIDTH = 22
 """Characters of the column of names."""
 
+_LONGEST = 100
+"""Characters of a value that are shown; the WKT of a CRS may have thousands."""
+
 
 @click.command("info")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
@@ -74,4 +77,5 @@ def _text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return ", ".join(_text(v) if v != "" else "-" for v in value) or "-"
-    return str(value)
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... (whole with --json)"
