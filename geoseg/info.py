@@ -87,12 +87,11 @@ def _describe_bundle(path: str) -> dict[str, Any]:
 
 
 def _describe_tileset(path: str) -> dict[str, Any]:
-    from geoseg.geo.tileset import TileSet
+    from geoseg.geo.tileset import SPLITS, TileSet
 
     tiles = TileSet.open(path)
-    splits = ("train", "val", "test")
     return {
-        "tiles": {name: len(tiles.split(name)) for name in splits},
+        "tiles": {name: len(tiles.split(name)) for name in SPLITS},
         "scenes": sorted({tile.scene for tile in tiles.tiles}),
         "bands": list(tiles.band_names),
         "resolution_m": tiles.resolution,
