@@ -74,8 +74,8 @@ def fixed_size(name: str) -> int:
         return 0
     if "img_size" not in parameters:
         return 0
-    size: tuple[int, int, int] = timm.get_pretrained_cfg(plain).input_size
-    return size[-1]
+    config: Any = timm.get_pretrained_cfg(plain)
+    return int(config.input_size[-1])
 
 
 @cache

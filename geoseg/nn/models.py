@@ -239,7 +239,7 @@ def _takes(network: nn.Module, spec: ModelSpec, size: int) -> bool:
     try:
         with torch.no_grad():
             network.eval()(torch.zeros(1, spec.in_channels, size, size))
-    except (RuntimeError, AssertionError, ValueError):
+    except (RuntimeError, AssertionError, ValueError, IndexError):
         return False
     finally:
         network.train()

@@ -140,7 +140,7 @@ def _builder(network_class: Any) -> Callable[[NetworkRequest], Any]:  # noqa: AN
                 **given,
                 **size_options(request.encoder),
             )
-        _protect_pooled_norms(network.decoder)
+        _protect_pooled_norms(network)
         return network
 
     return build
