@@ -186,7 +186,8 @@ def _float_bins(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     limit = np.finfo(np.float32).max
     bits = np.clip(values, -limit, limit).astype(np.float32).view(np.uint32)
     ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-    return (ordered >> _MANTISSA_BITS_DROPPED).astype(np.int64)
+    bins: npt.NDArray[np.int64] = (ordered >> _MANTISSA_BITS_DROPPED).astype(np.int64)
+    return bins
 
 
 def _bin_centre(bin_: int) -> float:
@@ -196,8 +197,8 @@ def _bin_centre(bin_: int) -> float:
     return float(np.array([bits], np.uint32).view(np.float32)[0])
 
 
-def _none_if_nan(value: float) -> float | int | None:
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _none_if_nan(value: float | int) -> float | int | None:  # noqa: PYI041 - counts stay whole
+    return None if math.isnan(value) else value
 
 
 def _nan_if_none(value: float | None) -> float:

@@ -24,11 +24,10 @@ from geoseg.errors import GeosegError, TileSetError
 from geoseg.geo.gdal import open_dataset, reason
 from geoseg.geo.legend import Legend
 from geoseg.geo.raster import has_data
+from geoseg.geo.splits import SPLITS, Split
 from geoseg.geo.stats import BandStats
 
-Split = Literal["train", "val", "test"]
 TileFormat = Literal["tif", "png", "npy"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 FORMAT_VERSION = 1
 INDEX_LAYER = "tiles"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -58,6 +57,12 @@ class Tile:
 
     col: int
     """First column in the scene, in pixels of the set's resolution."""
+
+    height: int
+    """Rows that lie on the scene, from the top; the rest of the tile is padding."""
+
+    width: int
+    """Columns that lie on the scene, from the left; the rest of the tile is padding."""
 
     valid_share: float
     """Share (0 to 1) of its part of the scene that holds data."""
@@ -201,12 +206,15 @@ class TileSet:
         masked: npt.NDArray[np.bool_] | None,
     ) -> npt.NDArray[np.bool_]:
         nodata = self.nodata if masked is None else None
-        valid: npt.NDArray[np.bool_] = has_data(data, nodata).any(axis=0)
+        valid: npt.NDArray[np.bool_] = np.asarray(has_data(data, nodata).any(axis=0))
         if masked is not None:
             valid &= masked
-        elif self.format != "tif" and nodata is None and data.dtype.kind != "f":
-            # PNG and NPY keep no mask: what is not labelled is taken as not valid.
-            valid &= mask != self.legend.ignore
+        elif self.format != "tif" and nodata is None:
+            valid[tile.height :] = False
+            valid[:, tile.width :] = False
+            if tile.valid_share < 1:
+                # PNG and NPY keep no mask: what bears no class is taken as not valid.
+                valid &= mask != self.legend.ignore
         return valid
 
 
@@ -297,21 +305,21 @@ def _read_index(root: Path, legend: Legend) -> dict[str, dict[str, Any]]:
     except DataSourceError as error:
         raise TileSetError(root / "index.gpkg", "cannot be read", "Tile again") from error
     shares = frame[share_columns(legend)].to_numpy(dtype=float)
-    columns = zip(
-        frame["name"], frame["scene"], frame["row"], frame["col"], frame["valid"],
-        frame["labelled"], shares, frame.geometry, strict=True,
-    )  # fmt: skip
+    names = ("name", "scene", "row", "col", "height", "width", "valid", "labelled")
+    columns = zip(*(frame[name] for name in names), shares, frame.geometry, strict=True)
     return {
         name: {
             "scene": scene,
             "row": int(row),
             "col": int(col),
+            "height": int(height),
+            "width": int(width),
             "valid_share": float(valid),
             "labelled_share": float(labelled),
             "class_shares": tuple(share.tolist()),
             "footprint": footprint,
         }
-        for name, scene, row, col, valid, labelled, share, footprint in columns
+        for name, scene, row, col, height, width, valid, labelled, share, footprint in columns
     }
 
 
