@@ -89,6 +89,6 @@ def _areas(
 ) -> npt.NDArray[np.float64]:
     """Sum the areas of runs; where all pixels are alike, exactly their number times one area."""
     if np.ptp(pixel_areas) == 0:
-        return np.bincount(regions, lengths, count) * pixel_areas[0]
-    areas: npt.NDArray[np.float64] = np.bincount(regions, lengths * pixel_areas, count)
-    return areas
+        areas = np.bincount(regions, lengths, count) * pixel_areas[0]
+        return np.asarray(areas, np.float64)
+    return np.asarray(np.bincount(regions, lengths * pixel_areas, count), np.float64)

@@ -9,6 +9,7 @@ such *step* has one region on its left, whose outline it belongs to, and ends at
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,33 +40,20 @@ class Rings:
     areas: Ints
     """(rings,) pixels within each ring: positive for shells, negative for holes."""
 
-    inside: npt.NDArray[np.int32]
-    """(rings,) a region that touches the ring from its other side; 0 is outside the raster."""
+    def polygons(
+        self, place: Callable[[npt.NDArray[np.int32]], npt.NDArray[np.float64]] | None = None
+    ) -> npt.NDArray[Any]:
+        """One shapely polygon per region, in ascending order of region.
 
-    def select(self, chosen: npt.NDArray[np.bool_]) -> Rings:
-        """The rings whose place in `chosen` is True."""
-        return self.take(np.flatnonzero(chosen))
-
-    def take(self, indices: Ints) -> Rings:
-        """The rings at `indices`, in that order."""
-        lengths = np.diff(self.offsets)[indices]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        shifts = np.repeat(self.offsets[indices] - offsets[:-1], lengths)
-        return Rings(
-            coords=self.coords[np.arange(offsets[-1]) + shifts],
-            offsets=offsets,
-            labels=self.labels[indices],
-            areas=self.areas[indices],
-            inside=self.inside[indices],
-        )
-
-    def polygons(self) -> npt.NDArray[Any]:
-        """One shapely polygon per region, in pixel coordinates, in ascending order of region."""
+        Args:
+            place: From vertices (n, 2) as (col, row) to where they lie; pixels by default.
+        """
         if not len(self.labels):
             return np.empty(0, object)
+        coords = self.coords.astype(np.float64) if place is None else place(self.coords)
         shells = np.append(np.flatnonzero(self.areas > 0), len(self.labels))
         polygons: npt.NDArray[Any] = shapely.from_ragged_array(
-            shapely.GeometryType.POLYGON, self.coords.astype(float), (self.offsets, shells)
+            shapely.GeometryType.POLYGON, coords, (self.offsets, shells)
         )
         return polygons
 
@@ -82,21 +70,65 @@ def trace_rings(labels: npt.NDArray[np.int32]) -> Rings:
     Returns:
         The rings of every region.
     """
+    steps = _trace(labels)
+    order = np.lexsort((steps.areas < 0, steps.owners[steps.firsts[:-1]]))
+    lengths = np.diff(steps.firsts)[order] + 1
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.arange(offsets[-1]) + np.repeat(steps.firsts[order] - offsets[:-1], lengths)
+    places[offsets[1:] - 1] = steps.firsts[order]
+    return Rings(
+        coords=steps.coords[places],
+        offsets=offsets,
+        labels=steps.owners[steps.firsts[order]],
+        areas=steps.areas[order],
+    )
+
+
+def shell_contacts(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Tell what each region's shell touches, looking outward.
+
+    Args:
+        labels: (height, width) regions from 1, each of them 4-connected.
+
+    Returns:
+        (n, 2) distinct pairs of a region and one that its shell touches; 0 is outside the
+        raster. Of neighbours where one encloses the other, only the enclosed one lists the pair.
+    """
+    steps = _trace(labels)
+    of_shell = np.repeat(steps.areas > 0, np.diff(steps.firsts))
+    pairs = np.stack([steps.owners[of_shell], steps.opposites[of_shell]], axis=1)
+    keys = pairs[:, 0].astype(np.int64) << 32 | pairs[:, 1]
+    _, places = np.unique(keys, return_index=True)
+    return pairs[places]
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """All steps, ring by ring, in the order of walking."""
+
+    coords: npt.NDArray[np.int32]
+    """(steps, 2) where each begins, as (col, row)."""
+
+    owners: npt.NDArray[np.int32]
+    """(steps,) the region on the left."""
+
+    opposites: npt.NDArray[np.int32]
+    """(steps,) the region on the right; 0 is outside the raster."""
+
+    firsts: Ints
+    """(rings + 1,) the first step of each ring."""
+
+    areas: Ints
+    """(rings,) pixels within each ring: positive for shells, negative for holes."""
+
+
+def _trace(labels: npt.NDArray[np.int32]) -> _Steps:
     nodes = _Nodes.of(labels)
     following, owners, opposites, starts = _link_steps(nodes)
-    order, ring_of_step, ring_count = _follow(following)
-    lengths = np.bincount(ring_of_step, minlength=ring_count)
+    order, lengths = _follow(following)
     firsts = np.concatenate([[0], np.cumsum(lengths)])
-    steps = order[firsts[:-1]]
     coords = nodes.coords[starts[order]]
-    rings = Rings(
-        coords=np.insert(coords, firsts[1:], coords[firsts[:-1]], axis=0),
-        offsets=firsts + np.arange(ring_count + 1),
-        labels=owners[steps],
-        areas=_signed_areas(coords, firsts),
-        inside=opposites[steps],
-    )
-    return rings.take(np.lexsort((rings.areas < 0, rings.labels)))
+    return _Steps(coords, owners[order], opposites[order], firsts, _signed_areas(coords, firsts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,15 +243,13 @@ def _link_steps(
     )
 
 
-def _follow(
-    following: npt.NDArray[np.int32],
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], int]:
+def _follow(following: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], Ints]:
     """Put the steps into the order of the rings that they form.
 
     The rings are joined to one long path, so that one walk in compiled code orders them all.
 
     Returns:
-        The steps ring by ring, the ring of each of them, and the number of rings.
+        The steps ring by ring, and how many each ring has.
     """
     count = len(following)
     indptr = np.arange(count + 1, dtype=np.int32)
@@ -233,7 +263,7 @@ def _follow(
     path[before[first[:-1]]] = first[1:]
     chain = csr_array((np.ones(count, np.int8), path, indptr), shape=(count, count))
     order = breadth_first_order(chain, first[0], return_predecessors=False)
-    return order, ring[order], ring_count
+    return order, np.bincount(ring, minlength=ring_count)
 
 
 def _signed_areas(coords: npt.NDArray[np.int32], firsts: Ints) -> Ints:
