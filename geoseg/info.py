@@ -87,7 +87,8 @@ def _describe_bundle(path: str) -> dict[str, Any]:
 
 
 def _describe_tileset(path: str) -> dict[str, Any]:
-    from geoseg.geo.tileset import SPLITS, TileSet
+    from geoseg.geo.splits import SPLITS
+    from geoseg.geo.tileset import TileSet
 
     tiles = TileSet.open(path)
     return {
