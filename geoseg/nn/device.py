@@ -1,0 +1,71 @@
+"""Where networks run and with what numbers."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from geoseg.errors import ConfigError
+
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that a user named.
+
+    Args:
+        name: `auto` (the first GPU, else the processor), `cpu`, `cuda` or `cuda:<index>`.
+
+    Raises:
+        ConfigError: If there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError("device", f"{name!r} is no device", "Give auto, cpu or cuda") from error
+    if device.type not in {"cpu", "cuda"}:
+        raise ConfigError("device", f"{name!r} is not supported", "Give auto, cpu or cuda")
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise ConfigError("device", f"{name} is not there, {count} GPUs are", "Give cpu")
+    return device
+
+
+def resolve_precision(name: PrecisionName, device: torch.device) -> Precision:
+    """The numbers of a forward pass.
+
+    `auto` takes bf16 where the device computes with it at more than the speed of fp32: GPUs from
+    compute capability 8, processors with AVX-512 BF16 or AMX.
+
+    Raises:
+        ConfigError: If the device does not compute with the numbers asked for.
+    """
+    if name == "auto":
+        return "bf16" if has_bf16(device) else "fp32"
+    if name == "bf16" and not has_bf16(device):
+        raise ConfigError("precision", f"this {device.type} has no bf16", "Give auto or fp32")
+    if name == "fp16" and device.type != "cuda":
+        raise ConfigError("precision", "fp16 needs a GPU", "Give auto, bf16 or fp32")
+    return name
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes with bf16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """A context in which networks compute with these numbers."""
+    if precision == "fp32":
+        return nullcontext()
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+    return torch.autocast(device.type, dtype=dtype)

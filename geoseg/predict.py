@@ -1,0 +1,416 @@
+"""Predict scenes with a model bundle: class raster, probabilities, polygons."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from shapely.geometry.base import BaseGeometry
+
+from geoseg import __version__
+from geoseg.engine.backends import TorchBackend
+from geoseg.engine.layout import Blend, Layout
+from geoseg.engine.pipeline import (
+    Counts,
+    Hide,
+    ScoreRows,
+    predict_resized,
+    predict_windows,
+    resample_rows,
+    visible,
+)
+from geoseg.engine.products import ClassProduct, ProbabilityProduct, Sink
+from geoseg.errors import ConfigError, OutputError, SceneError
+from geoseg.geo.cog import RasterProfile, RasterWriter
+from geoseg.geo.gdal import limit_block_cache
+from geoseg.geo.geometry import burn
+from geoseg.geo.grid import Grid
+from geoseg.geo.legend import Legend
+from geoseg.geo.outputs import check_output
+from geoseg.geo.paths import find_scenes
+from geoseg.geo.raster import Raster, Scene, SceneOptions
+from geoseg.geo.style import raster_attribute_xml, raster_colormap, raster_qml
+from geoseg.geo.vector import read_area
+from geoseg.nn.bundle import ModelBundle
+from geoseg.nn.device import PrecisionName
+from geoseg.progress import Progress
+from geoseg.vectorize import VectorizeOptions, vectorize
+
+logger = logging.getLogger(__name__)
+
+BLOCK_CACHE = 64 << 20
+"""Bytes of GDAL's cache of decoded blocks: strips are read in order, each block once."""
+
+_CPU_BATCH, _GPU_BATCH = 2, 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """How scenes are predicted; None leaves the choice to the bundle or the machine."""
+
+    window: int | None = None
+    """Side of a window in pixels; the bundle's where None."""
+
+    stride: int | None = None
+    """Pixels between windows; the bundle's, or half of another window, where None."""
+
+    blend: Blend = "mean"
+    """How overlapping windows are averaged."""
+
+    mode: Literal["stride", "resize"] = "stride"
+    """`resize` scales the whole scene to one window and the probabilities back."""
+
+    scene: SceneOptions = field(default_factory=SceneOptions)
+    """Bands, resolution and so on that scenes are read with."""
+
+    scale: float | None = None
+    """Multiplied to pixel values gives them the units that the bundle was trained in."""
+
+    aoi: str | Path | None = None
+    """Polygon file outside of which nothing is predicted."""
+
+    exclude: tuple[str, ...] = ()
+    """Classes, by name or value, that are never chosen."""
+
+    probabilities: str | Path | None = None
+    """Raster (or folder, for several scenes) of the probability of each class."""
+
+    prob_dtype: Literal["uint8", "float32"] = "uint8"
+    """Of the probability raster."""
+
+    polygons: str | Path | None = None
+    """Polygon file (or folder) of the classes."""
+
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:<index>`."""
+
+    precision: PrecisionName = "auto"
+    """Numbers of the forward pass."""
+
+    batch_size: int | None = None
+    """Windows in one forward pass."""
+
+    creation_options: tuple[tuple[str, str], ...] = ()
+    """Creation options of GDAL's COG driver, for the rasters."""
+
+    overwrite: bool = False
+    """Whether existing outputs may be replaced."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictResult:
+    """What came of one scene."""
+
+    scene: str
+    """The scene's path."""
+
+    classes: Path
+    """The class raster."""
+
+    probabilities: Path | None
+    """The probability raster, if asked for."""
+
+    polygons: Path | None
+    """The polygon file, if asked for."""
+
+    pixels: dict[str, int]
+    """Pixels of each class."""
+
+    nodata_pixels: int
+    """Pixels where nothing was predicted."""
+
+    windows: int
+    """Windows that went through the network."""
+
+    skipped: int
+    """Windows without any valid pixel."""
+
+
+def predict(
+    scenes: str | Path | Sequence[str | Path],
+    bundle: str | Path,
+    output: str | Path,
+    options: PredictOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> list[PredictResult]:
+    """Predict scenes, each on its own grid.
+
+    All inputs and outputs are checked before any work begins.
+
+    Args:
+        scenes: Files, globs, folders, URLs or `@list.txt`.
+        bundle: A model bundle.
+        output: The class raster; a folder where several scenes are given (`<scene>.tif` in it).
+        options: How to predict.
+        progress: Where to report.
+
+    Returns:
+        One result a scene, in order.
+
+    Raises:
+        SceneError: If a scene cannot be read.
+        BundleError: If the bundle cannot be read, or does not fit a scene.
+        ConfigError: If an option makes no sense.
+        OutputError: If an output must not or cannot be written.
+        WorkError: If the work itself fails.
+    """
+    options, progress = options or PredictOptions(), progress or Progress()
+    limit_block_cache(BLOCK_CACHE)
+    model = ModelBundle.open(str(bundle))
+    paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
+    jobs = _plan(paths, model, output, options)
+    backend = TorchBackend(model, device=options.device, precision=options.precision)
+    return [_predict_scene(job, model, backend, options, progress) for job in jobs]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    scene: Scene
+    """As the network sees it."""
+    own: Scene
+    """On the file's own grid, which is that of the outputs."""
+    layout: Layout
+    classes: Path
+    probabilities: Path | None
+    polygons: Path | None
+
+
+def _plan(
+    paths: Sequence[str], model: ModelBundle, output: str | Path, options: PredictOptions
+) -> list[_Job]:
+    """Look at every scene and every output before the first is predicted."""
+    window, stride = _window_and_stride(model, options)
+    if options.batch_size is not None and options.batch_size < 1:
+        raise ConfigError("batch-size", f"{options.batch_size} is below 1", "Give 1 or more")
+    for name in options.exclude:
+        model.legend.class_of(name)
+    many = len(paths) > 1
+    jobs = []
+    for path in paths:
+        scene = _open_scene(path, model, options)
+        files = [
+            _output_path(target, path, suffix, many=many)
+            for target, suffix in (
+                (output, ".tif"),
+                (options.probabilities, ".tif"),
+                (options.polygons, ".gpkg"),
+            )
+        ]
+        own = Scene.open(path, replace(scene.options, resolution=None))
+        layout = Layout.of(scene.grid.shape, window, stride, options.blend)
+        jobs.append(
+            _Job(
+                scene=scene,
+                own=own,
+                layout=layout,
+                classes=files[0] or Path(output),
+                probabilities=files[1],
+                polygons=files[2],
+            )
+        )
+    _check_outputs(jobs, [*paths, *([model.path] if model.path else [])], options)
+    return jobs
+
+
+def _window_and_stride(model: ModelBundle, options: PredictOptions) -> tuple[int, int]:
+    window = options.window if options.window is not None else model.card.window
+    if options.stride is not None:
+        return window, options.stride
+    return window, model.card.stride if options.window is None else max(window // 2, 1)
+
+
+def _open_scene(path: str, model: ModelBundle, options: PredictOptions) -> Scene:
+    """Open a scene with the bundle's bands in the bundle's order."""
+    chosen = options.scene.bands is not None
+    scene = Scene.open(path, options.scene)
+    if scene.is_paletted and model.card.spec.in_channels > 1:
+        raise SceneError(
+            path, "is paletted, the model wants bands", "Give --expand-palette to read its colours"
+        )
+    model.check(
+        scene,
+        bands_given=chosen,
+        resolution_given=options.scene.resolution is not None,
+        scale=options.scale,
+    )
+    bands = model.match_bands(scene, bands_given=chosen)
+    if bands != scene.bands:
+        scene = Scene.open(path, replace(options.scene, bands=bands))
+    return scene
+
+
+def _output_path(target: str | Path | None, scene: str, suffix: str, *, many: bool) -> Path | None:
+    """The file of one scene: `target` itself, or in it where it is a folder."""
+    if target is None:
+        return None
+    path = Path(target).expanduser()
+    if many or path.is_dir() or str(target).endswith("/"):
+        if path.suffix and not path.is_dir():
+            raise OutputError(path, "is one file, several scenes are given", "Name a folder")
+        path.mkdir(parents=True, exist_ok=True)
+        return path / f"{Path(scene).stem}{suffix}"
+    return path
+
+
+def _check_outputs(jobs: Sequence[_Job], inputs: Sequence[str], options: PredictOptions) -> None:
+    seen: dict[Path, str] = {}
+    for job in jobs:
+        for path in filter(None, (job.classes, job.probabilities, job.polygons)):
+            check_output(path, overwrite=options.overwrite, inputs=inputs)
+            if path.absolute() in seen:
+                raise OutputError(
+                    path,
+                    f"would be written twice, for {seen[path.absolute()]} and {job.scene.path}",
+                    "Name the outputs apart, or give scenes of unlike names",
+                )
+            seen[path.absolute()] = job.scene.path
+
+
+def _predict_scene(
+    job: _Job,
+    model: ModelBundle,
+    backend: TorchBackend,
+    options: PredictOptions,
+    progress: Progress,
+) -> PredictResult:
+    legend, grid = model.legend, job.own.grid
+    excluded = [legend.classes.index(legend.class_of(name)) for name in options.exclude]
+    classes = ClassProduct(legend, excluded)
+    products: list[ClassProduct | ProbabilityProduct] = [classes]
+    counts, pixels = Counts(), np.zeros(65536, dtype=np.int64)
+    tags = _tags(job, model, backend, options)
+    with ExitStack() as stack:
+        profile = _class_profile(grid, legend, classes, tags, options)
+        writer = stack.enter_context(
+            RasterWriter(job.classes, profile, overwrite=options.overwrite)
+        )
+        writers = [writer]
+        if job.probabilities is not None:
+            products.append(ProbabilityProduct(options.prob_dtype))
+            profile = _probability_profile(grid, legend, products[-1], tags, options)
+            writers.append(
+                stack.enter_context(
+                    RasterWriter(job.probabilities, profile, overwrite=options.overwrite)
+                )
+            )
+        sink = stack.enter_context(Sink(writers, [product.nodata for product in products]))
+        task = stack.enter_context(progress.task(Path(job.scene.path).name, grid.height, "rows"))
+        for _, scores, valid in _score_rows(job, backend, options, counts):
+            arrays = [product.encode(scores) for product in products]
+            pixels += np.bincount(arrays[0][0][valid], minlength=len(pixels))
+            sink.put(arrays, valid)
+            task.advance(valid.shape[0])
+        found = {entry.value: int(pixels[entry.value]) for entry in legend.classes}
+        writer.sidecars[".aux.xml"] = raster_attribute_xml(legend, found)
+        writer.sidecars[".qml"] = raster_qml(legend)
+    if job.polygons is not None:
+        vectorize(
+            job.classes,
+            job.polygons,
+            VectorizeOptions(overwrite=options.overwrite),
+            probabilities=job.probabilities,
+            progress=progress,
+        )
+    return PredictResult(
+        scene=job.scene.path,
+        classes=job.classes,
+        probabilities=job.probabilities,
+        polygons=job.polygons,
+        pixels={entry.name: found[entry.value] for entry in legend.classes},
+        nodata_pixels=grid.height * grid.width - sum(found.values()),
+        windows=counts.windows,
+        skipped=counts.skipped,
+    )
+
+
+def _score_rows(
+    job: _Job, backend: TorchBackend, options: PredictOptions, counts: Counts
+) -> Iterator[ScoreRows]:
+    """Finished rows of scores on the scene's own grid."""
+    backend.set_units(job.scene.nodata, options.scale)
+    hide = _hide(options, job.own.grid)
+    if options.mode == "resize":
+        counts.windows = 1
+        return predict_resized(job.own, backend, job.layout.window, hide=hide)
+    batch_size = options.batch_size or (_CPU_BATCH if backend.device.type == "cpu" else _GPU_BATCH)
+    rows = predict_windows(
+        job.scene, backend, job.layout, batch_size=batch_size, hide=hide, counts=counts
+    )
+    if job.scene.grid.matches(job.own.grid):
+        return rows
+    bare = ((first, scores) for first, scores, _ in rows)
+    return resample_rows(bare, job.scene.grid.shape, job.own, hide)
+
+
+def _hide(options: PredictOptions, grid: Grid) -> Hide:
+    if options.aoi is None:
+        return visible
+    area: BaseGeometry = read_area(str(options.aoi), grid.crs)
+
+    def inside(raster: Raster) -> npt.NDArray[np.bool_]:
+        return raster.valid & (burn([(area, 1)], raster.grid, fill=0, dtype="uint8") > 0)
+
+    return inside
+
+
+def _class_profile(
+    grid: Grid,
+    legend: Legend,
+    product: ClassProduct,
+    tags: dict[str, str],
+    options: PredictOptions,
+) -> RasterProfile:
+    return RasterProfile(
+        grid=grid,
+        dtype=product.dtype,
+        nodata=product.nodata,
+        colormap=raster_colormap(legend) if product.dtype == "uint8" else None,
+        band_names=("class",),
+        tags=tags,
+        options=dict(options.creation_options),
+    )
+
+
+def _probability_profile(
+    grid: Grid,
+    legend: Legend,
+    product: ClassProduct | ProbabilityProduct,
+    tags: dict[str, str],
+    options: PredictOptions,
+) -> RasterProfile:
+    return RasterProfile(
+        grid=grid,
+        count=legend.count,
+        dtype=product.dtype,
+        nodata=product.nodata,
+        band_names=legend.names,
+        tags=tags,
+        scale=product.scale if isinstance(product, ProbabilityProduct) else None,
+        overview_resampling="average",
+        options=dict(options.creation_options),
+    )
+
+
+def _tags(
+    job: _Job, model: ModelBundle, backend: TorchBackend, options: PredictOptions
+) -> dict[str, str]:
+    """Provenance in the default domain: a COG keeps no other."""
+    resized = options.mode == "resize"
+    return {
+        "TIFFTAG_SOFTWARE": f"geoseg {__version__}",
+        "GEOSEG_VERSION": __version__,
+        "GEOSEG_MODEL": model.card.name or Path(model.path).name,
+        "GEOSEG_MODEL_SHA256": model.sha256,
+        "GEOSEG_SCENE": Path(job.scene.path).name,
+        "GEOSEG_WINDOW": str(job.layout.window),
+        "GEOSEG_STRIDE": "resize" if resized else str(job.layout.stride),
+        "GEOSEG_BLEND": "none" if resized else options.blend,
+        "GEOSEG_RUNTIME": f"torch {backend.device.type} {backend.precision}",
+    }

@@ -1,0 +1,27 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from geoseg.engine.resample import RowResampler
+
+SHAPES = [
+    pytest.param((8, 8), (31, 17), id="larger"),
+    pytest.param((31, 17), (8, 8), id="smaller"),
+    pytest.param((5, 9), (5, 9), id="same"),
+    pytest.param((1, 1), (4, 6), id="from one pixel"),
+    pytest.param((6, 4), (1, 1), id="to one pixel"),
+]
+
+
+@pytest.mark.parametrize(("source", "target"), SHAPES)
+@pytest.mark.parametrize("step", [1, 3, 100])
+def test_rows_fed_bit_by_bit_equal_torchs_bilinear_interpolation(source, target, step):
+    scores = torch.rand(3, *source, generator=torch.Generator().manual_seed(0))
+    resampler = RowResampler(source, target)
+    parts = []
+    for first in range(0, source[0], step):
+        for row, part in resampler.feed(first, scores[:, first : first + step]):
+            assert row == sum(p.shape[1] for p in parts)
+            parts.append(part)
+    expected = functional.interpolate(scores[None], size=target, mode="bilinear")[0]
+    torch.testing.assert_close(torch.cat(parts, 1), expected, rtol=1e-5, atol=1e-6)
