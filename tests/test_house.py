@@ -36,14 +36,13 @@ def imported(name):
     found = set()
     for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            found.update(alias.name for alias in node.names if alias.name != "geoseg")
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name} line {node.lineno}: relative import"
-            for alias in node.names:
-                if node.module == "geoseg" and alias.name in FACE_OPEN_TO_ALL:
-                    continue
-                found.add(f"{node.module}.{alias.name}")
-    return found
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "geoseg":
+            found.add(f"geoseg.{node.attr}")
+    return found - {f"geoseg.{name}" for name in FACE_OPEN_TO_ALL}
 
 
 def owner(full_name):

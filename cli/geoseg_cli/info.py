@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -33,8 +32,7 @@ def command(paths: tuple[str, ...], as_json: bool, progress: Progress) -> None:
     del progress  # nothing here takes long
     described = [describe(path) for path in _expand(paths)]
     if as_json:
-        value = described[0] if len(described) == 1 else described
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        options.print_json(described[0] if len(described) == 1 else described)
     else:
         click.echo("\n\n".join("\n".join(_lines(each)) for each in described))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -98,33 +99,57 @@ def as_json(function: F) -> F:
     )(function)
 
 
-def bands(function: F) -> F:
-    """`--bands`; the command receives `bands: tuple[int | str, ...] | None`."""
-    return click.option(
+def scene(function: F) -> F:
+    """How scenes are read; the command receives `scene: SceneOptions`."""
+
+    @click.option(
         "--bands",
         type=band_list,
         metavar="1,2,3",
         help="Bands to read, by number (from 1) or name, in this order.",
-    )(function)
-
-
-def resolution(function: F) -> F:
-    """`--resolution`; the command receives `resolution: float | None`, in metres."""
-    return click.option(
+    )
+    @click.option(
         "--resolution",
         type=click.FloatRange(min=0, min_open=True),
         metavar="M",
         help="Read the scenes at this pixel size, in metres.",
-    )(function)
-
-
-def assume_crs(function: F) -> F:
-    """`--assume-crs`; the command receives `assume_crs: str | None`."""
-    return click.option(
+    )
+    @click.option(
         "--assume-crs",
         metavar="CRS",
         help='CRS of scenes that have none, such as EPSG:32633; "none" for plain pixels.',
-    )(function)
+    )
+    @click.option(
+        "--expand-palette", is_flag=True, help="Read paletted scenes as red, green, blue."
+    )
+    @click.option("--trust-vrt", is_flag=True, help="Let a VRT read files outside its folder.")
+    @functools.wraps(function)
+    def command(
+        *,
+        bands: tuple[int | str, ...] | None,
+        resolution: float | None,
+        assume_crs: str | None,
+        expand_palette: bool,
+        trust_vrt: bool,
+        **arguments: object,  # whatever the command at hand takes
+    ) -> object:
+        from geoseg.geo.raster import SceneOptions
+
+        chosen = SceneOptions(
+            bands=bands,
+            resolution=resolution,
+            assume_crs=assume_crs,
+            expand_palette=expand_palette,
+            trust_vrt=trust_vrt,
+        )
+        return function(scene=chosen, **arguments)
+
+    return cast("F", command)
+
+
+def print_json(value: object) -> None:
+    """Print a result for a machine; paths become text."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def messages(function: F) -> F:

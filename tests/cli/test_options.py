@@ -3,6 +3,7 @@
 import click
 import pytest
 
+from geoseg.geo.raster import SceneOptions
 from geoseg_cli import options
 
 
@@ -56,9 +57,7 @@ def received(words):
     @click.command()
     @options.output("A file.")
     @options.jobs
-    @options.bands
-    @options.resolution
-    @options.assume_crs
+    @options.scene
     @options.as_json
     @options.messages
     def command(**arguments):
@@ -72,12 +71,10 @@ def test_defaults_of_the_shared_options():
     found = received(["-o", "a.tif"])
     assert str(found.pop("output")) == "a.tif"
     assert found.pop("progress").mode == "none"
+    assert found.pop("scene") == SceneOptions()
     assert found == {
         "overwrite": False,
         "jobs": None,
-        "bands": None,
-        "resolution": None,
-        "assume_crs": None,
         "as_json": False,
     }
 
@@ -93,6 +90,14 @@ def test_defaults_of_the_shared_options():
 )
 def test_progress(words, mode):
     assert received(["-o", "x", *words])["progress"].mode == mode
+
+
+def test_how_scenes_are_read():
+    words = ["--bands", "3,nir", "--resolution", "0.5", "--assume-crs", "none", "--trust-vrt"]
+    expected = SceneOptions(
+        bands=(3, "nir"), resolution=0.5, assume_crs="none", expand_palette=False, trust_vrt=True
+    )
+    assert received(["-o", "x", *words])["scene"] == expected
 
 
 @pytest.mark.parametrize("words", [["-j", "0"], ["--resolution", "0"], ["--jobs", "many"]])
