@@ -1,0 +1,228 @@
+"""Job: a class raster becomes polygons with class, true area, perimeter and confidence."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import numpy.typing as npt
+from rasterio.windows import Window
+
+from geoseg.errors import ConfigError, LegendError, SceneError
+from geoseg.geo.gdal import open_dataset
+from geoseg.geo.legend import Legend
+from geoseg.geo.merging import fill_holes, merge_small_regions
+from geoseg.geo.outputs import check_output
+from geoseg.geo.polygon_files import polygon_driver, write_polygons
+from geoseg.geo.polygons import check_classes, polygonize_regions
+from geoseg.geo.probabilities import Probabilities
+from geoseg.geo.raster import Scene, SceneOptions
+from geoseg.geo.regions import Regions, label_regions
+from geoseg.geo.values import count_raster_values, count_values
+from geoseg.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+_ROWS = 1024
+"""Rows read at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorizeOptions:
+    """What becomes a polygon, and how much it is generalised."""
+
+    classes: tuple[str | int, ...] | None = None
+    """Names or values of the classes that become polygons; None for all."""
+
+    min_area: float = 0.0
+    """Square metres (pixels without a CRS); smaller regions go to the neighbouring class with
+    the longest shared border."""
+
+    fill_holes: float = 0.0
+    """Square metres (pixels without a CRS); smaller holes go to the class around them."""
+
+    simplify: float = 0.0
+    """Tolerance in metres (pixels without a CRS); shared borders stay shared."""
+
+    scene: str | None = None
+    """What the column `scene` says; None for the file name of the class raster."""
+
+    assume_crs: str | None = None
+    """CRS of a class raster that has none; without it, it is taken as a plain image."""
+
+    overwrite: bool = False
+    """Whether an existing output may be replaced."""
+
+    def __post_init__(self) -> None:
+        for name in ("min_area", "fill_holes", "simplify"):
+            value = getattr(self, name)
+            if not (value >= 0 and math.isfinite(value)):
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(option, f"{value} is not 0 or more", "Give 0 for none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorizeResult:
+    """What was written."""
+
+    path: Path
+    """The file of polygons."""
+
+    polygons: int
+    """How many there are."""
+
+    counts: dict[str, int]
+    """Polygons of each class that has some."""
+
+    areas: dict[str, float]
+    """Area of each class that has some, in `unit`."""
+
+    unit: str
+    """`m2`, or `pixels` where the class raster has no CRS."""
+
+
+def vectorize(
+    classes: str | Path,
+    output: str | Path,
+    options: VectorizeOptions | None = None,
+    *,
+    probabilities: str | Path | None = None,
+    legend: Legend | str | Path | None = None,
+    progress: Progress | None = None,
+) -> VectorizeResult:
+    """Turn a class raster into polygons that form a coverage without gaps or overlaps.
+
+    Regions are 4-connected. Merging of small regions and filling of holes come first, on the
+    pixels; so before simplification the polygons of a class hold exactly its pixels.
+
+    Args:
+        classes: The class raster; nodata and the legend's `ignore` never become polygons.
+        output: `.gpkg`, `.fgb`, `.parquet`, `.geojson` or `.shp`.
+        options: What becomes a polygon.
+        probabilities: Raster of one band per class on the same grid, for `mean_prob`.
+        legend: The classes, or a file that tells them; by default what the raster and the
+            files beside it tell, else classes named by their values.
+        progress: Where to tell how far it is.
+
+    Returns:
+        What was written; an empty layer where there is nothing to draw.
+
+    Raises:
+        OutputError: If the output cannot or must not be written there.
+        SceneError: If a raster cannot be read, does not hold classes, or has another grid.
+        LegendError: If the legend cannot be read, or lacks a class asked for.
+        LabelError: If the raster holds values that are not in the legend.
+        ConfigError: If an option makes no sense.
+    """
+    options, progress = options or VectorizeOptions(), progress or Progress()
+    classes = os.fspath(classes)
+    inputs = [classes] if probabilities is None else [classes, os.fspath(probabilities)]
+    path = check_output(output, overwrite=options.overwrite, inputs=inputs)
+    polygon_driver(path)
+    scene = _open_classes(classes, options)
+    legend = _legend(scene, legend)
+    chosen = [legend.class_of(name).value for name in options.classes or legend.values]
+    bands = None if probabilities is None else _probabilities(probabilities, legend, scene)
+    with progress.task("vectorize", total=4, unit="step") as task:
+        values = _generalised(_read(scene, legend), scene, legend, options)
+        task.advance()
+        regions = label_regions(values, scene.grid.row_areas())
+        frame = polygonize_regions(regions, scene.grid, legend.ignore, simplify=options.simplify)
+        task.advance()
+        frame = _attributed(frame, regions, legend, bands)
+        frame["scene"] = options.scene or Path(classes).name
+        frame = frame[frame["class_id"].isin(chosen)].reset_index(drop=True)
+        task.advance()
+        write_polygons(path, frame, legend=legend, overwrite=options.overwrite)
+        task.advance()
+    return _result(path, frame, scene)
+
+
+def _open_classes(path: str, options: VectorizeOptions) -> Scene:
+    """Open a class raster; one without a CRS is taken as a plain image, and that is told."""
+    crs = options.assume_crs
+    if crs is None:
+        with open_dataset(path) as dataset:
+            crs = "none" if dataset.crs is None else None
+    scene = Scene.open(path, SceneOptions(assume_crs=crs, resampling="nearest"))
+    check_classes(scene.dtype, path)
+    if scene.count != 1:
+        raise SceneError(path, f"has {scene.count} bands, classes have one", "Give a class raster")
+    if scene.grid.crs is None:
+        logger.warning("%s: has no CRS; positions, areas and perimeters are in pixels", path)
+    return scene
+
+
+def _legend(scene: Scene, legend: Legend | str | Path | None) -> Legend:
+    if isinstance(legend, Legend):
+        return legend
+    if legend is not None:
+        return Legend.open(os.fspath(legend))
+    try:
+        return Legend.open(scene.path)
+    except LegendError as error:
+        logger.info("%s: %s; classes are named by their values", scene.path, error.problem)
+    return Legend.of_values(count_raster_values(scene.path) or [0])
+
+
+def _probabilities(path: str | Path, legend: Legend, scene: Scene) -> Probabilities:
+    found = Probabilities.open(os.fspath(path), legend, scene.options)
+    found.check(scene.grid)
+    return found
+
+
+def _read(scene: Scene, legend: Legend) -> npt.NDArray[Any]:
+    """Read all classes, with the legend's `ignore` where there is no data."""
+    grid = scene.grid
+    values = np.empty(grid.shape, legend.dtype)
+    counts: Counter[int] = Counter()
+    for row in range(0, grid.height, _ROWS):
+        rows = min(_ROWS, grid.height - row)
+        raster = scene.read(Window(0, row, grid.width, rows))
+        counts.update(count_values(raster.data[0][raster.valid]))
+        values[row : row + rows] = np.where(raster.valid, raster.data[0], legend.ignore)
+    legend.check(counts, scene.path)
+    return values
+
+
+def _generalised(
+    values: npt.NDArray[Any], scene: Scene, legend: Legend, options: VectorizeOptions
+) -> npt.NDArray[Any]:
+    if options.min_area > 0:
+        values = merge_small_regions(values, scene.grid, options.min_area, legend.ignore)
+    if options.fill_holes > 0:
+        values = fill_holes(values, scene.grid, options.fill_holes, legend.ignore)
+    return values
+
+
+def _attributed(
+    frame: geopandas.GeoDataFrame, regions: Regions, legend: Legend, bands: Probabilities | None
+) -> geopandas.GeoDataFrame:
+    """Add names and mean probabilities; `frame`'s index is the number of the region."""
+    names = dict(zip(legend.values, legend.names, strict=True))
+    frame.insert(1, "class_name", frame["class_id"].map(names).astype("str"))
+    means = np.full(len(regions.values), np.nan)
+    if bands is not None:
+        means = bands.means(regions, legend.ignore)
+    frame["mean_prob"] = means[frame.index]
+    return frame
+
+
+def _result(path: Path, frame: geopandas.GeoDataFrame, scene: Scene) -> VectorizeResult:
+    if frame.empty:
+        logger.warning("%s: no polygons; the layer is empty", path)
+    by_class = frame.groupby("class_name", sort=False)
+    return VectorizeResult(
+        path=path,
+        polygons=len(frame),
+        counts={str(name): int(count) for name, count in by_class.size().items()},
+        areas={str(name): float(area) for name, area in by_class["area_m2"].sum().items()},
+        unit="pixels" if scene.grid.crs is None else "m2",
+    )
