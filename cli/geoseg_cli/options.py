@@ -99,6 +99,15 @@ def as_json(function: F) -> F:
     )(function)
 
 
+def assume_crs(function: F) -> F:
+    """`--assume-crs`; the command receives `assume_crs: str | None`."""
+    return click.option(
+        "--assume-crs",
+        metavar="CRS",
+        help='CRS of rasters that have none, such as EPSG:32633; "none" for plain pixels.',
+    )(function)
+
+
 def scene(function: F) -> F:
     """How scenes are read; the command receives `scene: SceneOptions`."""
 
@@ -114,11 +123,7 @@ def scene(function: F) -> F:
         metavar="M",
         help="Read the scenes at this pixel size, in metres.",
     )
-    @click.option(
-        "--assume-crs",
-        metavar="CRS",
-        help='CRS of scenes that have none, such as EPSG:32633; "none" for plain pixels.',
-    )
+    @assume_crs
     @click.option(
         "--expand-palette", is_flag=True, help="Read paletted scenes as red, green, blue."
     )
