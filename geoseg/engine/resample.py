@@ -48,7 +48,7 @@ class RowResampler:
             upper, lower = scores[:, low[rows] - first], scores[:, high[rows] - first]
             yield self._done, self._across(torch.lerp(upper, lower, weight))
             self._done = ready
-        next_row = int(low[ready]) if ready < len(low) else end
+        next_row = min(int(low[ready]), end) if ready < len(low) else end
         self._kept, self._kept_first = scores[:, next_row - first :].clone(), next_row
 
     def _across(self, scores: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from geoseg.errors import SceneError, WorkError
 from geoseg.geo.raster import Scene
 
 WINDOW = 16
+CPU = torch.device("cpu")
 
 SHAPES = [
     pytest.param((5, 7), id="smaller than a window"),
@@ -35,7 +36,7 @@ class Network:
 
     function: object
     classes: int
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     def scores(self, pixels, valid):
         return self.function(pixels.double(), valid)
