@@ -1,0 +1,126 @@
+"""The commands hand to the library what was typed, and no default of their own."""
+
+import json
+import sys
+from dataclasses import fields
+from importlib import import_module
+
+import pytest
+from click.testing import CliRunner
+
+import geoseg
+
+
+class Called(Exception):  # noqa: N818 - no error: it carries what a job was called with
+    def __init__(self, *values, **named):
+        super().__init__(values, named)
+        self.values, self.named = values, named
+
+
+def called_with(monkeypatch, job, words):
+    """What `geoseg JOB WORDS` calls the job with."""
+
+    def record(*values, **named):
+        raise Called(*values, **named)
+
+    getattr(geoseg, job)
+    monkeypatch.setattr(sys.modules[f"geoseg.{job}"], job, record)
+    command = import_module(f"geoseg_cli.{job}").command
+    result = CliRunner().invoke(command, words)
+    assert isinstance(result.exception, Called), result.output
+    return result.exception
+
+
+MINIMAL = {
+    "tile": ["a.tif", "--labels", "l.gpkg", "-o", "out"],
+    "predict": ["a.tif", "-m", "m.safetensors", "-o", "out.tif"],
+    "vectorize": ["a.tif", "-o", "out.gpkg"],
+    "evaluate": ["a.tif", "--labels", "l.gpkg"],
+}
+OPTIONS = {
+    "tile": "TileOptions",
+    "predict": "PredictOptions",
+    "vectorize": "VectorizeOptions",
+    "evaluate": "EvaluateOptions",
+}
+
+
+@pytest.mark.parametrize("job", MINIMAL)
+def test_defaults_are_those_of_the_library(monkeypatch, job):
+    call = called_with(monkeypatch, job, MINIMAL[job])
+    kind = getattr(geoseg, OPTIONS[job])
+    given = [v for v in (*call.values, *call.named.values()) if isinstance(v, kind)]
+    assert given == [kind()]
+
+
+@pytest.mark.parametrize("job", MINIMAL)
+def test_overwrite_is_handed_on(monkeypatch, job):
+    kind = getattr(geoseg, OPTIONS[job])
+    assert "overwrite" in {field.name for field in fields(kind)}
+    words = [*MINIMAL[job], "--overwrite"]
+    if job == "evaluate":
+        words += ["-o", "report"]
+    call = called_with(monkeypatch, job, words)
+    given = [v for v in (*call.values, *call.named.values()) if isinstance(v, kind)]
+    assert given == [kind(overwrite=True)]
+
+
+def test_predict_hands_on_every_option(monkeypatch):
+    words = [
+        *("a.tif", "b.tif", "-m", "m.safetensors", "-o", "out", "--probabilities", "p"),
+        *("--polygons", "q", "--window", "64", "--stride", "32", "--blend", "hann"),
+        *("--mode", "resize", "--aoi", "aoi.gpkg", "--exclude", "road", "--exclude", "2"),
+        *("--scale", "0.1", "--bands", "3,nir", "--device", "cpu", "--precision", "fp32"),
+        *("--batch-size", "3", "--co", "COMPRESS=ZSTD", "--prob-dtype", "float32"),
+    ]
+    call = called_with(monkeypatch, "predict", words)
+    scenes, bundle, output, options = call.values
+    assert (list(scenes), bundle, str(output)) == (["a.tif", "b.tif"], "m.safetensors", "out")
+    given = {field.name: getattr(options, field.name) for field in fields(options)}
+    assert (str(given.pop("probabilities")), str(given.pop("polygons"))) == ("p", "q")
+    assert given.pop("scene").bands == (3, "nir")
+    assert given == {
+        "window": 64,
+        "stride": 32,
+        "blend": "hann",
+        "mode": "resize",
+        "scale": 0.1,
+        "aoi": "aoi.gpkg",
+        "exclude": ("road", "2"),
+        "prob_dtype": "float32",
+        "device": "cpu",
+        "precision": "fp32",
+        "batch_size": 3,
+        "creation_options": (("COMPRESS", "ZSTD"),),
+        "overwrite": False,
+    }
+
+
+def test_vectorize_hands_on_every_option(monkeypatch):
+    words = [
+        *("a.tif", "-o", "out.gpkg", "--classes", "roof, 3", "--min-area", "9"),
+        *("--fill-holes", "4", "--simplify", "0.5", "--probabilities", "p.tif"),
+        *("--legend", "l.toml", "--assume-crs", "EPSG:32633"),
+    ]
+    call = called_with(monkeypatch, "vectorize", words)
+    options = call.values[2]
+    assert (options.classes, options.min_area, options.fill_holes) == (("roof", "3"), 9, 4)
+    assert (options.simplify, options.assume_crs) == (0.5, "EPSG:32633")
+    assert call.named["probabilities"] == "p.tif"
+    assert call.named["legend"] == "l.toml"
+
+
+def test_vectorize_prints_what_it_made(tmp_path):
+    import numpy as np
+    import rasterio
+
+    path = tmp_path / "classes.tif"
+    profile = {"driver": "GTiff", "height": 2, "width": 3, "count": 1, "dtype": "uint8"}
+    place = {"crs": "EPSG:32633", "transform": rasterio.Affine(2, 0, 500_000, 0, -2, 5_300_000)}
+    with rasterio.open(path, "w", nodata=255, **profile, **place) as dataset:
+        dataset.write(np.array([[[1, 1, 0], [1, 1, 255]]], "uint8"))
+    command = import_module("geoseg_cli.vectorize").command
+    words = [str(path), "-o", str(tmp_path / "p.gpkg"), "--json", "-q"]
+    found = json.loads(CliRunner().invoke(command, words, catch_exceptions=False).stdout)
+    assert (found["polygons"], found["unit"]) == (2, "m2")
+    assert sorted(found["areas"].values()) == [pytest.approx(4), pytest.approx(16)]
