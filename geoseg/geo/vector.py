@@ -47,11 +47,10 @@ def read_features(
         path: A file, URL or `/vsi...` path.
         layer: Name of the layer; may be left out where there is one only.
         columns: Attributes to read; None reads all.
-        assume_crs: CRS of a file that has none; `none` leaves it without.
+        assume_crs: CRS of a file that has none; `none` takes all coordinates for plain pixels.
 
     Returns:
-        The features; the CRS is None only where the file has none and `assume_crs` is `none`
-        or left out.
+        The features; without a CRS where the file has none and none was assumed.
 
     Raises:
         LabelError: If it cannot be read, the layer is not there or unnamed among several, an
@@ -66,8 +65,10 @@ def read_features(
             raise _no_field(path, column, [c for c in frame.columns if c != "geometry"])
     if frame.empty:
         raise LabelError(path, "has no features", "Check that the right layer was exported")
-    if frame.crs is None and assume_crs is not None and assume_crs.lower() != "none":
-        frame = frame.set_crs(_parse_crs(assume_crs).to_wkt())
+    if assume_crs is not None and assume_crs.lower() == "none":
+        return frame.set_crs(None, allow_override=True)
+    if frame.crs is None and assume_crs is not None:
+        return frame.set_crs(_parse_crs(assume_crs).to_wkt())
     return frame
 
 
