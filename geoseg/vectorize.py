@@ -13,25 +13,21 @@ from typing import Any
 import geopandas
 import numpy as np
 import numpy.typing as npt
-from rasterio.windows import Window
 
-from geoseg.errors import ConfigError, LegendError, SceneError
-from geoseg.geo.gdal import open_dataset
+from geoseg.errors import ConfigError
+from geoseg.geo.classes import class_values, legend_of_classes, open_classes, strips
 from geoseg.geo.legend import Legend
 from geoseg.geo.merging import fill_holes, merge_small_regions
 from geoseg.geo.outputs import check_output
 from geoseg.geo.polygon_files import polygon_driver, write_polygons
-from geoseg.geo.polygons import check_classes, polygonize_regions
+from geoseg.geo.polygons import polygonize_regions
 from geoseg.geo.probabilities import Probabilities
-from geoseg.geo.raster import Scene, SceneOptions
+from geoseg.geo.raster import Scene
 from geoseg.geo.regions import Regions, label_regions
-from geoseg.geo.values import count_raster_values, count_values
+from geoseg.geo.values import count_values
 from geoseg.progress import Progress
 
 logger = logging.getLogger(__name__)
-
-_ROWS = 1024
-"""Rows read at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +122,10 @@ def vectorize(
     inputs = [classes] if probabilities is None else [classes, os.fspath(probabilities)]
     path = check_output(output, overwrite=options.overwrite, inputs=inputs)
     polygon_driver(path)
-    scene = _open_classes(classes, options)
-    legend = _legend(scene, legend)
+    scene = open_classes(classes, options.assume_crs)
+    if scene.grid.crs is None:
+        logger.warning("%s: has no CRS; positions, areas, perimeters are in pixels", classes)
+    legend = legend_of_classes(scene, legend)
     chosen = [legend.class_of(name).value for name in options.classes or legend.values]
     bands = None if probabilities is None else _probabilities(probabilities, legend, scene)
     with progress.task("vectorize", total=4, unit="step") as task:
@@ -145,33 +143,6 @@ def vectorize(
     return _result(path, frame, scene)
 
 
-def _open_classes(path: str, options: VectorizeOptions) -> Scene:
-    """Open a class raster; one without a CRS is taken as a plain image, and that is told."""
-    crs = options.assume_crs
-    if crs is None:
-        with open_dataset(path) as dataset:
-            crs = "none" if dataset.crs is None else None
-    scene = Scene.open(path, SceneOptions(assume_crs=crs, resampling="nearest"))
-    check_classes(scene.dtype, path)
-    if scene.count != 1:
-        raise SceneError(path, f"has {scene.count} bands, classes have one", "Give a class raster")
-    if scene.grid.crs is None:
-        logger.warning("%s: has no CRS; positions, areas and perimeters are in pixels", path)
-    return scene
-
-
-def _legend(scene: Scene, legend: Legend | str | Path | None) -> Legend:
-    if isinstance(legend, Legend):
-        return legend
-    if legend is not None:
-        return Legend.open(os.fspath(legend))
-    try:
-        return Legend.open(scene.path)
-    except LegendError as error:
-        logger.info("%s: %s; classes are named by their values", scene.path, error.problem)
-    return Legend.of_values(count_raster_values(scene.path) or [0])
-
-
 def _probabilities(path: str | Path, legend: Legend, scene: Scene) -> Probabilities:
     found = Probabilities.open(os.fspath(path), legend, scene.options)
     found.check(scene.grid)
@@ -180,14 +151,12 @@ def _probabilities(path: str | Path, legend: Legend, scene: Scene) -> Probabilit
 
 def _read(scene: Scene, legend: Legend) -> npt.NDArray[Any]:
     """Read all classes, with the legend's `ignore` where there is no data."""
-    grid = scene.grid
-    values = np.empty(grid.shape, legend.dtype)
+    values = np.empty(scene.grid.shape, legend.dtype)
     counts: Counter[int] = Counter()
-    for row in range(0, grid.height, _ROWS):
-        rows = min(_ROWS, grid.height - row)
-        raster = scene.read(Window(0, row, grid.width, rows))
+    for window in strips(scene):
+        raster = scene.read(window)
         counts.update(count_values(raster.data[0][raster.valid]))
-        values[row : row + rows] = np.where(raster.valid, raster.data[0], legend.ignore)
+        values[window.toslices()] = class_values(raster.data[0], raster.valid, legend)
     legend.check(counts, scene.path)
     return values
 

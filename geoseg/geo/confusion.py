@@ -101,12 +101,15 @@ def scores(
     }
 
 
-def majority_scores(matrix: npt.NDArray[Any], left_out: Sequence[int] = ()) -> dict[str, Any]:
+def majority_scores(
+    matrix: npt.NDArray[Any], left_out: Sequence[int] = (), majority: int | None = None
+) -> dict[str, Any]:
     """Score what says the reference's most frequent class everywhere: the bar to clear.
 
     Args:
         matrix: (C, C) pixel counts, rows are the reference.
         left_out: Indices of classes whose reference pixels are not counted.
+        majority: The class it says; by default the most frequent one of this matrix.
 
     Returns:
         `class` (the index), `pixel_accuracy`, `mean_accuracy`, `mean_iou`, `fw_iou`, `kappa`.
@@ -116,7 +119,7 @@ def majority_scores(matrix: npt.NDArray[Any], left_out: Sequence[int] = ()) -> d
     """
     reference = np.array(matrix, dtype=np.int64).sum(axis=1)
     reference[list(left_out)] = 0
-    best = int(reference.argmax())
+    best = int(reference.argmax()) if majority is None else majority
     constant = np.zeros((len(reference), len(reference)), np.int64)
     constant[:, best] = reference
     found = scores(constant, left_out=left_out)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geoseg.errors import SceneError
+from geoseg.geo.classes import check_classes
 from geoseg.geo.grid import Grid
 from geoseg.geo.measures import polygon_areas, polygon_perimeters, ring_perimeters
 from geoseg.geo.regions import Regions, label_regions
@@ -79,20 +79,6 @@ def polygonize_regions(
         crs=None if grid.crs is None else grid.crs.to_wkt(),
         index=numbers,
     )
-
-
-def check_classes(dtype: npt.DTypeLike, subject: object = "class raster") -> None:
-    """Refuse values that are no classes.
-
-    Raises:
-        SceneError: If the type is not an integer.
-    """
-    if np.dtype(dtype).kind not in "ui":
-        raise SceneError(
-            subject,
-            f"holds {np.dtype(dtype).name} numbers, not classes",
-            "Give a raster of whole numbers, such as predict writes",
-        )
 
 
 def _on_ground(rings: Rings, grid: Grid) -> npt.NDArray[Any]:

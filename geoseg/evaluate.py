@@ -1,0 +1,217 @@
+"""Job: class rasters are compared with labels; how good is the map?"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from geoseg import __version__
+from geoseg.errors import ConfigError, LabelError
+from geoseg.geo.classes import legend_of_classes, open_classes, strips
+from geoseg.geo.confusion import confusion
+from geoseg.geo.labels import LabelOptions, Labels, find_labels
+from geoseg.geo.legend import Legend
+from geoseg.geo.outputs import check_output, check_output_folder, publish
+from geoseg.geo.paths import find_scenes
+from geoseg.geo.raster import Raster, Scene
+from geoseg.geo.values import count_values
+from geoseg.progress import Progress
+from geoseg.reports.accuracy import Comparison, Report
+
+logger = logging.getLogger(__name__)
+
+REPORT = "report.json"
+"""Name of the report in its folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """What is compared, and how it is counted."""
+
+    legend: Legend | str | Path | None = None
+    """The classes, or a file that tells them; None takes the first prediction's."""
+
+    labels: LabelOptions = field(default_factory=LabelOptions)
+    """How the labels are read."""
+
+    mode: Literal["global", "per-image"] = "global"
+    """`global` scores the sum of all confusion matrices; `per-image` averages the scores of the
+    scenes, each counting alike, a class over those scenes that have it."""
+
+    ignore: tuple[str | int, ...] = ()
+    """Names or values of classes whose reference pixels are not counted."""
+
+    assume_crs: str | None = None
+    """CRS of predictions that have none; without it, they are taken as plain images."""
+
+    overwrite: bool = False
+    """Whether an existing report may be replaced."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("global", "per-image"):
+            raise ConfigError("--mode", f"{self.mode!r} is unknown", "Give global or per-image")
+
+
+def evaluate(
+    predictions: Sequence[str | Path],
+    labels: str | Path,
+    output: str | Path | None = None,
+    options: EvaluateOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Report:
+    """Compare class rasters with labels, a few rows at a time.
+
+    Labels are brought onto the grid of each prediction. A pixel counts where both have a class:
+    neither nodata or the legend's `ignore` in the prediction, nor `ignore` in the labels.
+
+    Args:
+        predictions: Class rasters; globs, folders and `@list.txt` too.
+        labels: A raster or vector file, a folder of them (matched by stem), or a pattern with
+            `{stem}`.
+        output: Folder for `report.json`; None writes nothing.
+        options: What is compared, and how.
+        progress: Where to tell how far it is.
+
+    Returns:
+        The report.
+
+    Raises:
+        SceneError: If a prediction cannot be read or does not hold classes.
+        LabelError: If labels cannot be read, do not touch their prediction, or leave no pixel
+            to compare; or a prediction holds values that are not in the legend.
+        LegendError: If the legend cannot be read, or lacks a class to be ignored.
+        OutputError: If the report cannot or must not be written there.
+    """
+    options, progress = options or EvaluateOptions(), progress or Progress()
+    target = None if output is None else _check_target(Path(output), options)
+    paths = find_scenes(predictions)
+    scenes = [open_classes(path, options.assume_crs) for path in paths]
+    legend = legend_of_classes(scenes[0], options.legend)
+    left_out = [legend.names.index(legend.class_of(c).name) for c in options.ignore]
+    sources = _Sources(legend, options.labels)
+    windows = sum(len(strips(scene)) for scene in scenes)
+    compared: list[Comparison] = []
+    with progress.task("evaluate", total=windows, unit="strip") as task:
+        for scene, path in zip(scenes, find_labels(str(labels), paths), strict=True):
+            comparison = _Counter(scene, sources.open(path), legend)
+            for window in strips(scene):
+                comparison.count(scene.read(window))
+                task.advance()
+            compared.append(comparison.result(path))
+    report = _report(compared, legend, left_out, options, str(labels))
+    if target is not None:
+        _write(report, target)
+    return report
+
+
+class _Sources:
+    """Opens each label file once, though many predictions may share it."""
+
+    def __init__(self, legend: Legend, options: LabelOptions) -> None:
+        self._legend = legend
+        self._options = options
+        self._opened: dict[str, Labels] = {}
+
+    def open(self, path: str) -> Labels:
+        """The labels of a file, as classes of the legend."""
+        if path not in self._opened:
+            self._opened[path] = Labels.open(path, self._legend, self._options)
+        return self._opened[path]
+
+
+class _Counter:
+    """Counts the pixels of one prediction against its labels."""
+
+    def __init__(self, scene: Scene, labels: Labels, legend: Legend) -> None:
+        if not labels.touches(scene.grid):
+            raise LabelError(
+                scene.path, "does not touch its labels", "Check the CRS and extent of both"
+            )
+        self._scene = scene
+        self._labels = labels
+        self._legend = legend
+        self._matrix = np.zeros((legend.count, legend.count), np.int64)
+        self._predicted = self._labelled = 0
+
+    def count(self, raster: Raster) -> None:
+        """Count the pixels of a strip of the prediction."""
+        legend = self._legend
+        prediction = self._indices(raster)
+        reference = legend.encode(self._labels.mask(raster.grid))
+        self._predicted += int(np.count_nonzero(prediction != legend.ignore_index))
+        self._labelled += int(np.count_nonzero(reference != legend.ignore_index))
+        self._matrix += confusion(reference, prediction, legend.count, legend.ignore_index)
+
+    def result(self, labels: str) -> Comparison:
+        """What has been counted."""
+        if not self._matrix.any():
+            logger.warning("%s: no pixel has both a class and a label", self._scene.path)
+        height, width = self._scene.grid.shape
+        return Comparison(
+            prediction=self._scene.path,
+            labels=labels,
+            matrix=self._matrix,
+            pixels=height * width,
+            predicted_pixels=self._predicted,
+            labelled_pixels=self._labelled,
+        )
+
+    def _indices(self, raster: Raster) -> npt.NDArray[Any]:
+        """Channel indices (height, width); the ignored index where there is no data."""
+        data, valid = raster.data[0], raster.valid
+        self._legend.check(count_values(data[valid]), self._scene.path)
+        indices = self._legend.encode(np.where(valid, data, self._legend.values[0]))
+        indices[~valid] = self._legend.ignore_index
+        return indices
+
+
+def _report(
+    compared: list[Comparison],
+    legend: Legend,
+    left_out: list[int],
+    options: EvaluateOptions,
+    labels: str,
+) -> Report:
+    report = Report(
+        scenes=tuple(compared),
+        names=legend.names,
+        left_out=tuple(left_out),
+        mode=options.mode,
+        settings={
+            "labels": labels,
+            "mode": options.mode,
+            "ignore": [legend.names[index] for index in left_out],
+            "legend": legend.to_dict(),
+            "geoseg": __version__,
+        },
+    )
+    if not report.counted_pixels:
+        raise LabelError(
+            labels, "no pixel has both a class and a label", "Check the CRS and extent of both"
+        )
+    return report
+
+
+def _check_target(folder: Path, options: EvaluateOptions) -> Path:
+    """The report's path; the folder is made only when there is something to put in."""
+    folder = folder.expanduser()
+    if not folder.exists():
+        return check_output_folder(folder) / REPORT
+    if not folder.is_dir():
+        check_output_folder(folder)
+    return check_output(folder / REPORT, overwrite=options.overwrite)
+
+
+def _write(report: Report, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with publish(path) as temporary:
+        text = json.dumps(report.to_dict(), indent=2, allow_nan=False, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")

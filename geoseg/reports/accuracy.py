@@ -1,0 +1,226 @@
+"""The accuracy report: as `report.json` has it, and as a table for the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from geoseg.geo.confusion import majority_scores, scores
+
+SUMMARY = ("pixel_accuracy", "mean_accuracy", "mean_iou", "fw_iou", "mean_dice", "mean_f1", "kappa")
+"""The scores of a whole map."""
+
+_CLASS_SCORES = ("iou", "dice", "precision", "recall", "f1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One prediction counted against its labels."""
+
+    prediction: str
+    """The class raster."""
+
+    labels: str
+    """The file of its labels."""
+
+    matrix: npt.NDArray[np.int64]
+    """(C, C) pixels; rows are the reference."""
+
+    pixels: int
+    """Pixels of the class raster."""
+
+    predicted_pixels: int
+    """Those with a predicted class."""
+
+    labelled_pixels: int
+    """Those with a label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How well class rasters agree with labels."""
+
+    scenes: tuple[Comparison, ...]
+    """Each prediction."""
+
+    names: tuple[str, ...]
+    """Names of the classes, in the order of the matrices."""
+
+    left_out: tuple[int, ...] = ()
+    """Indices of classes whose reference pixels are not counted."""
+
+    mode: Literal["global", "per-image"] = "global"
+    """Whether scores are of the summed matrix or averaged over scenes."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What was asked for, to be told in the report."""
+
+    @property
+    def matrix(self) -> npt.NDArray[np.int64]:
+        """(C, C) pixels of all scenes; rows are the reference."""
+        total: npt.NDArray[np.int64] = np.sum([scene.matrix for scene in self.scenes], axis=0)
+        return total
+
+    @property
+    def counted_pixels(self) -> int:
+        """Pixels that the scores rest on."""
+        return _counted(self.matrix, self.left_out)
+
+    @cached_property
+    def scores(self) -> dict[str, Any]:
+        """The scores as `geoseg.geo.confusion.scores` names them; NaN where undefined."""
+        total = scores(self.matrix, self.names, self.left_out)
+        if self.mode == "global":
+            return total
+        single = [scores(s.matrix, self.names, self.left_out) for s in self.scenes]
+        total |= {key: _mean(s[key] for s in single) for key in SUMMARY}
+        for index, row in enumerate(total["classes"]):
+            row |= {key: _mean(s["classes"][index][key] for s in single) for key in _CLASS_SCORES}
+        return total
+
+    @cached_property
+    def trivial(self) -> dict[str, Any]:
+        """Scores of a map that shows the most frequent class of the labels everywhere."""
+        total = majority_scores(self.matrix, self.left_out)
+        majority = total["class"]
+        if self.mode == "per-image":
+            single = [majority_scores(s.matrix, self.left_out, majority) for s in self.scenes]
+            total = {key: _mean(s[key] for s in single) for key in total}
+        return {**total, "class": self.names[majority]}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of `report.json`: plain numbers, lists and text; null where undefined."""
+        content = {
+            **self.scores,
+            "boundary": None,
+            "objects": None,
+            "area": None,
+            "trivial": self.trivial,
+            "pixels": self._pixels(self.scenes),
+            "scenes": [self._scene(scene) for scene in self.scenes],
+            "settings": self.settings,
+        }
+        plain: dict[str, Any] = _plain(content)
+        return plain
+
+    def to_text(self) -> str:
+        """A table to read in a terminal: classes, then the whole map, then each scene."""
+        parts = [_table(_class_lines(self.scores)), self._summary_text()]
+        if len(self.scenes) > 1:
+            parts.append(_table(self._scene_lines()))
+        return "\n\n".join([*parts, self._pixels_text()])
+
+    def _scene(self, scene: Comparison) -> dict[str, Any]:
+        found = scores(scene.matrix, self.names, self.left_out)
+        return {
+            "prediction": scene.prediction,
+            "labels": scene.labels,
+            **found,
+            "pixels": self._pixels([scene]),
+        }
+
+    def _pixels(self, scenes: Sequence[Comparison]) -> dict[str, Any]:
+        """What share of the map the scores rest on."""
+        matrix = np.sum([scene.matrix for scene in scenes], axis=0)
+        compared, labelled = int(matrix.sum()), sum(s.labelled_pixels for s in scenes)
+        return {
+            "total": sum(s.pixels for s in scenes),
+            "predicted": sum(s.predicted_pixels for s in scenes),
+            "labelled": labelled,
+            "counted": _counted(matrix, self.left_out),
+            "coverage": compared / labelled if labelled else math.nan,
+        }
+
+    def _summary_text(self) -> str:
+        found, trivial = self.scores, self.trivial
+        say = f'"{trivial["class"]}" everywhere'
+        lines = [["", "this map", say]]
+        lines += [[_title(k), _percent(found[k]), _percent(trivial.get(k))] for k in SUMMARY[:4]]
+        lines += [["mean Dice (F1)", _percent(found["mean_dice"]), ""]]
+        lines += [["kappa", _decimal(found["kappa"]), _decimal(trivial["kappa"])]]
+        return _table(lines)
+
+    def _scene_lines(self) -> list[list[str]]:
+        lines = [["scene", "pixel accuracy", "mean IoU", "kappa", "pixels"]]
+        for scene in self.scenes:
+            found = scores(scene.matrix, self.names, self.left_out)
+            lines.append(
+                [
+                    scene.prediction,
+                    _percent(found["pixel_accuracy"]),
+                    _percent(found["mean_iou"]),
+                    _decimal(found["kappa"]),
+                    f"{_counted(scene.matrix, self.left_out):,}",
+                ]
+            )
+        return lines
+
+    def _pixels_text(self) -> str:
+        pixels = self._pixels(self.scenes)
+        text = (
+            f"{pixels['counted']:,} pixels counted; {_percent(pixels['coverage'])} of the "
+            f"{pixels['labelled']:,} labelled pixels have a prediction"
+        )
+        if self.mode == "per-image":
+            text += f"; scores are averages over {len(self.scenes)} scenes"
+        if self.left_out:
+            listing = ", ".join(self.names[index] for index in self.left_out)
+            text += f"; not counted: reference pixels of {listing}"
+        return text
+
+
+def _counted(matrix: npt.NDArray[np.int64], left_out: Sequence[int]) -> int:
+    return int(matrix.sum() - matrix[list(left_out)].sum())
+
+
+def _mean(values: Iterable[float]) -> float:
+    """The mean of the values that are defined; NaN where none is."""
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
+
+
+def _plain(content: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """NaN becomes None, as JSON knows no NaN."""
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_plain(value) for value in content]
+    return None if isinstance(content, float) and math.isnan(content) else content
+
+
+def _class_lines(found: dict[str, Any]) -> list[list[str]]:
+    lines = [["class", "IoU", "Dice", "precision", "recall", "reference px", "predicted px"]]
+    for row in found["classes"]:
+        shares = [_percent(row[key]) for key in ("iou", "dice", "precision", "recall")]
+        pixels = [f"{row[key]:,}" for key in ("reference_pixels", "predicted_pixels")]
+        lines.append([row["name"], *shares, *pixels])
+    return lines
+
+
+def _table(lines: list[list[str]]) -> str:
+    """Columns side by side, the first to the left, the others to the right; a head line."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    shown = [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+        for line in lines
+    ]
+    shown.insert(1, "-" * (sum(widths) + 2 * len(widths) - 2))
+    return "\n".join(shown)
+
+
+def _title(key: str) -> str:
+    return key.replace("_", " ").replace("iou", "IoU").replace("fw", "frequency-weighted")
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None or math.isnan(share) else f"{share:.2%}"
+
+
+def _decimal(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
