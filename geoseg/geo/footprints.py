@@ -12,6 +12,7 @@ from affine import Affine
 from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.windows import Window
+from shapely.geometry.base import BaseGeometry
 
 from geoseg.errors import SceneError
 from geoseg.geo.grid import EQUAL_AREA, Grid
@@ -85,9 +86,17 @@ class Plane:
             )
         return _polygons(rings)
 
-    def on_map(self, polygons: Polygons) -> Polygons:
-        """Polygons of the shared plane in units of its CRS."""
-        return _moved(polygons, self.transform)
+    def outline(self, scene: int, polygon: BaseGeometry) -> BaseGeometry | None:
+        """A footprint in units of the CRS; in pixels where no scene has one.
+
+        Returns:
+            The polygon on the map; None for a plain image among scenes that have a CRS.
+        """
+        if self.crs is None:
+            return polygon
+        if self.part(scene) != 0:
+            return None
+        return _moved(np.array([polygon], dtype=object), self.transform)[0]
 
     def to_plane(self, polygons: Polygons) -> Polygons:
         """Polygons in units of the CRS as polygons of the shared plane."""

@@ -20,8 +20,8 @@ from geoseg.geo.geometry import Geometries, burn, repair, reproject
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.matching import pack_colors, raster_colors, raster_values
+from geoseg.geo.nearest import integer_offset, sample_nearest
 from geoseg.geo.raster import Scene
-from geoseg.geo.sampling import integer_offset, sample_nearest
 from geoseg.geo.values import count_values, list_counts
 
 logger = logging.getLogger(__name__)

@@ -1,210 +1,214 @@
-"""The pixels of one raster at the places of another grid, by the nearest pixel.
+"""Which windows of a labelled scene to look at: all in order, at random, or balanced by class.
 
-Done here and not by GDAL's warper, whose nearest pixel is up to an eighth of a pixel off, differs
-with the window asked for, and knows another rule of what is valid than scenes do.
+Tiling and training on the fly draw from here, so that both see the same ground.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
-from pyproj import Transformer
 from rasterio.windows import Window
 
+from geoseg.errors import ConfigError
 from geoseg.geo.grid import Grid
-from geoseg.geo.raster import Scene
+from geoseg.geo.labels import Labels
+from geoseg.geo.legend import Legend
+from geoseg.geo.windows import centred_window, check_window, random_windows, sliding_windows
 
-_SNAP = 1e-6
-"""Pixels; a centre this little left of an edge lies on it, and belongs to the next pixel."""
+Method = Literal["stride", "random", "balanced"]
+METHODS: tuple[Method, ...] = ("stride", "random", "balanced")
 
-_STEP = 64
-"""Pixels between exactly transformed places, at first."""
-
-_TOLERANCE = 0.01
-"""Pixels that a place found by interpolation may be off."""
-
-_MOST_PIXELS = 16 << 20
-"""Pixels of the scene read at once."""
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+_PIXELS_PER_CLASS = 20_000
+_STRIP_PIXELS = 8_000_000
+_DRAWS_AT_ONCE = 64
 
 
-def sample_nearest(
-    scene: Scene, grid: Grid
-) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
-    """Read the pixel of `scene` in which each pixel centre of `grid` lies.
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How windows are chosen."""
+
+    method: Method = "stride"
+    """`stride` lays them out from left-top to right-bottom, `random` draws places, `balanced`
+    draws a class and then one of its pixels as the centre."""
+
+    size: int = 512
+    """Height and width of a window in pixels."""
+
+    stride: int | None = None
+    """Pixels from one window to the next (`stride` only); None takes `size`."""
+
+    count: int = 100
+    """Windows per scene (`random` and `balanced`)."""
+
+    weights: Mapping[str, float] | None = None
+    """Relative frequency of classes at the centres (`balanced`), by name; classes that are not
+    named are left out. None makes all equal."""
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(
+                "method", f"{self.method!r} is unknown", f"Choose {', '.join(METHODS)}"
+            )
+        check_window(self.size, self.step)
+        if self.count < 1:
+            raise ConfigError("count", f"{self.count} windows per scene", "Give 1 or more")
+        weights = self.weights or {}
+        wrong = [name for name, weight in weights.items() if not 0 <= weight < np.inf]
+        if wrong or (weights and not any(weights.values())):
+            raise ConfigError(
+                "weights", f"{dict(weights)} are no weights", "Give 0 or more, one above 0"
+            )
+
+    @property
+    def step(self) -> int:
+        """Pixels from one window to the next."""
+        return self.size if self.stride is None else self.stride
+
+    @property
+    def layout_step(self) -> int:
+        """The step of windows that stand for all that may come: half a window for draws."""
+        return self.step if self.method == "stride" else max(self.size // 2, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassPlaces:
+    """Where each class lies on one scene: a bounded sample of its pixels, all equally likely."""
+
+    values: tuple[int, ...]
+    """Values of the classes, in legend order."""
+
+    counts: tuple[int, ...]
+    """Pixels of each class on the whole scene."""
+
+    positions: tuple[npt.NDArray[np.int32], ...]
+    """Sampled pixels of each class (pixels, 2) as (row, col)."""
+
+
+def find_places(
+    labels: Labels,
+    grid: Grid,
+    legend: Legend,
+    seed: Sequence[int],
+    per_class: int = _PIXELS_PER_CLASS,
+) -> ClassPlaces:
+    """Sample pixels of each class of a scene, reading its labels strip by strip.
+
+    Memory depends on the width of the scene, not on its height.
 
     Args:
-        scene: The raster; both or neither have a CRS.
-        grid: The places.
-
-    Returns:
-        Values (bands, height, width), and where they are valid (height, width): False where the
-        scene has no data, and outside of it.
+        labels: The labels of the scene.
+        grid: The grid of the scene.
+        legend: The classes to look for.
+        seed: Whole numbers; equal ones give equal places.
+        per_class: Most pixels to keep of each class.
 
     Raises:
-        SceneError: If the scene cannot be read.
+        LabelError: If the labels cannot be read.
     """
-    data = np.zeros((scene.count, *grid.shape), dtype=scene.dtype)
-    valid = np.zeros(grid.shape, dtype=np.bool_)
-    offset = integer_offset(scene.grid, grid)
-    if offset is None:
-        _sample(scene, grid, data, valid)
-    else:
-        _copy(scene, offset, data, valid)
-    return data, valid
-
-
-def integer_offset(scene: Grid, grid: Grid) -> tuple[int, int] | None:
-    """Row and column of the scene at which `grid` starts; None where pixels do not coincide."""
-    if scene.crs != grid.crs:
-        return None
-    inverse = ~scene.transform
-    col, row = inverse @ (grid.transform @ (0, 0))
-    start = round(row), round(col)
-    for corner in ((0, 0), (grid.width, 0), (0, grid.height)):
-        x, y = inverse @ (grid.transform @ corner)
-        if max(abs(x - start[1] - corner[0]), abs(y - start[0] - corner[1])) > 1e-3:
-            return None
-    return start
-
-
-def pixel_places(scene: Grid, grid: Grid) -> tuple[Floats, Floats]:
-    """Where the pixel centres of `grid` lie on `scene`, in its rows and columns.
-
-    Returns:
-        Rows and columns (height, width); infinite where the CRS of the scene has no such place.
-    """
-    rows, cols = _centres(grid.height), _centres(grid.width)
-    if scene.crs == grid.crs:
-        return _exact_places(scene, grid, rows, cols)
-    transformer = Transformer.from_crs(grid.crs, scene.crs, always_xy=True)
-    step = _STEP
-    while step > 1:
-        knot_rows, knot_cols = _knots(grid.height, step), _knots(grid.width, step)
-        knots = _exact_places(scene, grid, knot_rows, knot_cols, transformer)
-        if _is_smooth(scene, grid, knots, (knot_rows, knot_cols), transformer):
-            return (
-                _interpolate(knots[0], (knot_rows, knot_cols), (rows, cols)),
-                _interpolate(knots[1], (knot_rows, knot_cols), (rows, cols)),
-            )
-        step //= 4
-    return _exact_places(scene, grid, rows, cols, transformer)
-
-
-def _copy(
-    scene: Scene,
-    offset: tuple[int, int],
-    data: npt.NDArray[np.generic],
-    valid: npt.NDArray[np.bool_],
-) -> None:
-    """Fill in what lies inside the scene, pixel on pixel."""
-    row, col = offset
-    height, width = valid.shape
-    top, left = max(row, 0), max(col, 0)
-    bottom, right = min(row + height, scene.grid.height), min(col + width, scene.grid.width)
-    if top >= bottom or left >= right:
-        return
-    part = scene.read(Window(left, top, right - left, bottom - top))
-    place = (slice(top - row, bottom - row), slice(left - col, right - col))
-    data[:, *place] = part.data
-    valid[place] = part.valid
-
-
-def _sample(
-    scene: Scene, grid: Grid, data: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]
-) -> None:
-    """Fill in by the nearest pixel; in halves where the scene is much finer than the grid."""
-    rows, cols, inside = _nearest(scene.grid, grid)
-    if not inside.any():
-        return
-    top, bottom = rows[inside].min(), rows[inside].max() + 1
-    left, right = cols[inside].min(), cols[inside].max() + 1
-    if (bottom - top) * (right - left) > _MOST_PIXELS and valid.size > 1:
-        for half in _halves(grid.shape):
-            window = Window(half[1].start, half[0].start, *_extent(half))
-            _sample(scene, grid.crop(window), data[:, *half], valid[half])
-        return
-    part = scene.read(Window(int(left), int(top), int(right - left), int(bottom - top)))
-    at = (rows[inside] - top, cols[inside] - left)
-    data[:, inside] = part.data[:, *at]
-    valid[inside] = part.valid[at]
-
-
-def _nearest(scene: Grid, grid: Grid) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
-    rows, cols = pixel_places(scene, grid)
-    finite = np.isfinite(rows) & np.isfinite(cols)
-    row = np.floor(np.where(finite, rows, -1) + _SNAP).astype(np.int64)
-    col = np.floor(np.where(finite, cols, -1) + _SNAP).astype(np.int64)
-    inside = (row >= 0) & (row < scene.height) & (col >= 0) & (col < scene.width)
-    return row, col, inside
-
-
-def _exact_places(
-    scene: Grid, grid: Grid, rows: Floats, cols: Floats, transformer: Transformer | None = None
-) -> tuple[Floats, Floats]:
-    t = grid.transform
-    x = t.a * cols[None, :] + t.b * rows[:, None] + t.c
-    y = t.d * cols[None, :] + t.e * rows[:, None] + t.f
-    if transformer is not None:
-        x, y = transformer.transform(x, y)
-    inverse = ~scene.transform
-    return (
-        inverse.d * x + inverse.e * y + inverse.f,
-        inverse.a * x + inverse.b * y + inverse.c,
+    samples = [_PixelSample(per_class) for _ in legend.classes]
+    rows = max(_STRIP_PIXELS // grid.width, 1)
+    for top in range(0, grid.height, rows):
+        strip = Window(0, top, grid.width, min(rows, grid.height - top))
+        mask = labels.mask(grid.crop(strip)).ravel()
+        rng = np.random.default_rng([*seed, top])
+        for value, sample in zip(legend.values, samples, strict=True):
+            sample.add(np.flatnonzero(mask == value) + top * grid.width, rng)
+    return ClassPlaces(
+        values=legend.values,
+        counts=tuple(sample.count for sample in samples),
+        positions=tuple(sample.positions(grid.width) for sample in samples),
     )
 
 
-def _centres(length: int) -> Floats:
-    centres: Floats = np.arange(length, dtype=np.float64) + 0.5
-    return centres
+def layout_windows(grid: Grid, sampling: Sampling) -> list[Window]:
+    """Windows from left-top to right-bottom: those of `stride`, or such as stand for draws."""
+    return sliding_windows(grid.shape, sampling.size, sampling.layout_step)
 
 
-def _knots(length: int, step: int) -> Floats:
-    """Places about `step` apart, from the first pixel's centre to the last one's."""
-    return np.linspace(0.5, length - 0.5, max(-(-length // step), 1) + 1)
-
-
-def _is_smooth(
-    scene: Grid,
+def draw_windows(
     grid: Grid,
-    knots: tuple[Floats, Floats],
-    places: tuple[Floats, Floats],
-    transformer: Transformer,
-) -> bool:
-    """Whether interpolation is right in the middle of all knots."""
-    middles = ((places[0][1:] + places[0][:-1]) / 2, (places[1][1:] + places[1][:-1]) / 2)
-    exact = _exact_places(scene, grid, *middles, transformer)
-    gaps = [np.abs(_interpolate(k, places, middles) - e) for k, e in zip(knots, exact, strict=True)]
-    return bool(np.max(gaps) < _TOLERANCE)
+    sampling: Sampling,
+    rng: np.random.Generator,
+    places: ClassPlaces | None = None,
+    legend: Legend | None = None,
+) -> Iterator[Window]:
+    """Draw windows without end; they may repeat and overlap.
+
+    Args:
+        grid: The grid of the scene.
+        sampling: `random` or `balanced`, with size and weights.
+        rng: The source of chance.
+        places: Where the classes lie; wanted for `balanced`.
+        legend: The names of the classes; wanted for weights.
+
+    Yields:
+        Windows; none at all if no class with a weight lies on the scene.
+
+    Raises:
+        ConfigError: If `stride` is the method, or `balanced` has no `places`.
+        LegendError: If a weight names no class.
+    """
+    if sampling.method == "random":
+        while True:
+            yield from random_windows(grid.shape, sampling.size, _DRAWS_AT_ONCE, rng)
+    if sampling.method == "stride" or places is None:
+        raise ConfigError("method", f"{sampling.method} cannot draw windows without places")
+    chances = class_chances(places, sampling.weights, legend)
+    if not chances.any():
+        return
+    while True:
+        positions = places.positions[int(rng.choice(len(chances), p=chances))]
+        row, col = positions[int(rng.integers(len(positions)))].tolist()
+        yield centred_window(row, col, grid.shape, sampling.size)
 
 
-def _interpolate(
-    values: Floats, places: tuple[Floats, Floats], wanted: tuple[Floats, Floats]
-) -> Floats:
-    """Linear interpolation on a lattice, along the columns and then along the rows."""
-    along = _interpolate_rows(values.T, places[1], wanted[1]).T
-    return _interpolate_rows(along, places[0], wanted[0])
+def class_chances(
+    places: ClassPlaces, weights: Mapping[str, float] | None, legend: Legend | None
+) -> npt.NDArray[np.float64]:
+    """Chance of each class to be drawn: its weight, 0 where the scene has no pixel of it.
+
+    Returns:
+        Chances (classes,) that sum to 1, or all 0 if no weighted class is there.
+
+    Raises:
+        LegendError: If a weight names no class.
+    """
+    chances = np.ones(len(places.values))
+    if weights is not None and legend is not None:
+        by_value = {legend.class_of(name).value: weight for name, weight in weights.items()}
+        chances = np.array([by_value.get(value, 0.0) for value in places.values])
+    chances *= np.array(places.counts) > 0
+    total = chances.sum()
+    return chances / total if total else chances
 
 
-def _interpolate_rows(values: Floats, places: Floats, wanted: Floats) -> Floats:
-    if places[0] == places[-1]:
-        return np.repeat(values[:1], len(wanted), axis=0)
-    index = np.clip(np.searchsorted(places, wanted) - 1, 0, len(places) - 2)
-    share = ((wanted - places[index]) / (places[index + 1] - places[index]))[:, None]
-    return values[index] * (1 - share) + values[index + 1] * share
+class _PixelSample:
+    """A uniform sample without repeats of bounded size from pixels that come in pieces.
 
+    Every pixel gets a random key, and the smallest keys stay.
+    """
 
-def _halves(shape: tuple[int, int]) -> list[tuple[slice, slice]]:
-    height, width = shape
-    if height >= width:
-        middle = height // 2
-        return [(slice(0, middle), slice(0, width)), (slice(middle, height), slice(0, width))]
-    middle = width // 2
-    return [(slice(0, height), slice(0, middle)), (slice(0, height), slice(middle, width))]
+    def __init__(self, size: int) -> None:
+        self.count = 0
+        self._size = size
+        self._keys = np.empty(0)
+        self._pixels = np.empty(0, np.int64)
 
+    def add(self, pixels: npt.NDArray[np.int64], rng: np.random.Generator) -> None:
+        self.count += len(pixels)
+        keys = rng.random(len(pixels))
+        if len(self._keys) == self._size:
+            near = keys < self._keys.max()
+            keys, pixels = keys[near], pixels[near]
+        self._keys = np.concatenate([self._keys, keys])
+        self._pixels = np.concatenate([self._pixels, pixels])
+        if len(self._keys) > self._size:
+            kept = np.sort(np.argpartition(self._keys, self._size)[: self._size])
+            self._keys, self._pixels = self._keys[kept], self._pixels[kept]
 
-def _extent(half: tuple[slice, slice]) -> tuple[int, int]:
-    """Width and height of a part."""
-    return half[1].stop - half[1].start, half[0].stop - half[0].start
+    def positions(self, width: int) -> npt.NDArray[np.int32]:
+        return np.stack(np.divmod(self._pixels, width), axis=1).astype(np.int32)

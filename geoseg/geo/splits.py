@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from rasterio.windows import Window
 
 from geoseg.errors import ConfigError, LabelError
 from geoseg.geo.footprints import OVERLAP, Plane, Polygons, overlapping
+from geoseg.geo.geometry import reproject
 from geoseg.geo.grid import Grid
-from geoseg.geo.vector import read_polygons
+from geoseg.geo.vector import crs_of, read_polygons
 from geoseg.geo.windows import sliding_windows
 
 Split = Literal["train", "val", "test"]
@@ -65,6 +67,10 @@ class SplitOptions:
     def used(self) -> tuple[Split, ...]:
         """The splits that are to have a share."""
         return tuple(s for s, share in zip(SPLITS, self.shares, strict=True) if share > 0)
+
+    def wants(self, split: Split) -> bool:
+        """Whether tiles of this split are expected; a file of zones decides by itself."""
+        return self.by in {"block", "scene"} and split in self.used
 
 
 class SplitPlan(ABC):
@@ -365,8 +371,11 @@ def _read_zones(path: str, plane: Plane) -> dict[Split, shapely.Geometry]:
     if unknown or frame.empty:
         found = ", ".join(unknown) or "nothing"
         raise LabelError(path, f"column split holds {found}", f"Write {', '.join(SPLITS)}")
-    if frame.crs is None:
+    crs = crs_of(frame)
+    if crs is None:
         raise LabelError(path, "has no CRS", "Set the one it was drawn in")
-    shapes = plane.to_plane(frame.to_crs(plane.crs.to_wkt()).geometry.to_numpy())
+    tolerance = math.sqrt(abs(plane.transform.determinant)) / 10
+    zones = reproject(frame.geometry.to_numpy(), crs, plane.crs, tolerance)
+    shapes = plane.to_plane(zones)
     names = frame["split"].to_numpy()
     return {s: shapely.union_all(shapes[names == s]) for s in SPLITS if (names == s).any()}

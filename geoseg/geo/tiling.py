@@ -1,0 +1,219 @@
+"""From labelled scenes to tiles on disk: windows are chosen, cut, judged, written, counted."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.windows import Window
+
+from geoseg.geo.cutting import Cut, cut_windows, group_windows
+from geoseg.geo.labelled import LabelledScene
+from geoseg.geo.sampling import Sampling, draw_windows, find_places, layout_windows
+from geoseg.geo.splits import SPLITS, Split
+from geoseg.geo.stats import BandStatsAccumulator
+from geoseg.geo.tile_plan import Place, TilePlanner
+from geoseg.geo.tile_writer import TileEncoder
+from geoseg.geo.tileset import Tile
+from geoseg.geo.workers import Workers
+from geoseg.progress import Progress, Task
+
+logger = logging.getLogger(__name__)
+
+_DRAWS_PER_TILE = 50
+"""Draws for each tile wanted, after which a scene is taken to hold no more."""
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What became of some windows."""
+
+    stats: BandStatsAccumulator
+    """Of the valid pixels of the train tiles."""
+
+    tiles: list[Tile] = field(default_factory=list)
+    """Those that were written."""
+
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Windows that were not, by reason."""
+
+    class_counts: dict[Split, npt.NDArray[np.int64]] = field(default_factory=dict)
+    """Pixels of each class in legend order, by split."""
+
+    def merge(self, other: Tally) -> None:
+        """Count what `other` has counted."""
+        self.stats.merge(other.stats)
+        self.tiles.extend(other.tiles)
+        self.rejected.update(other.rejected)
+        for split, counts in other.class_counts.items():
+            self.class_counts[split] = self.class_counts.get(split, 0) + counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiler:
+    """Cuts tiles from labelled scenes and writes them; the result depends on no thread."""
+
+    sources: tuple[LabelledScene, ...]
+    """The scenes."""
+
+    names: tuple[str, ...]
+    """Of the scenes, as their tiles' names begin."""
+
+    sampling: Sampling
+    """How windows are chosen."""
+
+    planner: TilePlanner
+    """Says which window may be cut, and for which split."""
+
+    encoder: TileEncoder
+    """Writes the files."""
+
+    min_valid: float
+    """Least share of a tile with data."""
+
+    min_labelled: float
+    """Least share of a tile with a class."""
+
+    seed: int
+    """Of the draws."""
+
+    def run(self, jobs: int | None, progress: Progress) -> Tally:
+        """Cut all tiles.
+
+        Args:
+            jobs: Threads; None takes one per processor.
+            progress: Where to report.
+
+        Returns:
+            What became of all windows; tiles in order of scene, row and column.
+
+        Raises:
+            SceneError: If a scene is broken.
+            LabelError: If labels are broken, or hold values that no class has.
+            LegendError: If a weight names no class.
+            WorkError: If the disk fails.
+        """
+        with Workers(jobs) as workers:
+            if self.sampling.method == "stride":
+                total = self._cut_layout(workers, progress)
+            else:
+                total = self._draw(workers, progress)
+        total.rejected.update(self.planner.rejected)
+        order = {source.scene.path: i for i, source in enumerate(self.sources)}
+        total.tiles.sort(key=lambda tile: (order[tile.scene], tile.row, tile.col))
+        return total
+
+    def _cut_layout(self, workers: Workers, progress: Progress) -> Tally:
+        candidates = [
+            (i, window)
+            for i, source in enumerate(self.sources)
+            for window in layout_windows(source.scene.grid, self.sampling)
+        ]
+        places = self.planner.admit(candidates)
+        with progress.task("tile", len(places), "tile") as task:
+            return self._cut(places, workers, task)
+
+    def _draw(self, workers: Workers, progress: Progress) -> Tally:
+        total = self._tally()
+        with progress.task("tile", self.sampling.count * len(self.sources), "tile") as task:
+            for scene in range(len(self.sources)):
+                total.merge(self._draw_scene(scene, workers, task))
+        return total
+
+    def _draw_scene(self, scene: int, workers: Workers, task: Task) -> Tally:
+        """Draw until the scene has its tiles; rejected draws are replaced by new ones."""
+        total, wanted = self._tally(), self.sampling.count
+        seen: set[tuple[int, int]] = set()
+        draws = islice(self._windows(scene), wanted * _DRAWS_PER_TILE)
+        while len(total.tiles) < wanted:
+            drawn = list(islice(draws, wanted - len(total.tiles)))
+            if not drawn:
+                break
+            fresh = {(w.row_off, w.col_off): w for w in drawn}
+            windows = [window for place, window in fresh.items() if place not in seen]
+            seen.update(fresh)
+            total.rejected["repeated"] += len(drawn) - len(windows)
+            places = self.planner.admit([(scene, window) for window in windows])
+            total.merge(self._cut(places, workers, task))
+        if len(total.tiles) < wanted:
+            path = self.sources[scene].scene.path
+            logger.warning(
+                "%s: %d of %d tiles found in %d draws",
+                path, len(total.tiles), wanted, wanted * _DRAWS_PER_TILE,
+            )  # fmt: skip
+        return total
+
+    def _windows(self, scene: int) -> Iterator[Window]:
+        source = self.sources[scene]
+        grid, legend, places = source.scene.grid, source.labels.legend, None
+        if self.sampling.method == "balanced":
+            places = find_places(source.labels, grid, legend, (self.seed, 13, scene))
+        rng = np.random.default_rng((self.seed, 11, scene))
+        return draw_windows(grid, self.sampling, rng, places, legend)
+
+    def _cut(self, places: list[Place], workers: Workers, task: Task) -> Tally:
+        total = self._tally()
+        for tally in workers.map(lambda group: self._cut_group(group, task), self._group(places)):
+            total.merge(tally)
+        return total
+
+    def _group(self, places: list[Place]) -> Iterator[list[Place]]:
+        """Groups of places on one scene that are read at once."""
+        for scene, source in enumerate(self.sources):
+            by_window = {place.window: place for place in places if place.scene == scene}
+            bytes_per_pixel = source.scene.count * np.dtype(source.scene.dtype).itemsize
+            for group in group_windows(list(by_window), self.sampling.size, bytes_per_pixel):
+                yield [by_window[window] for window in group]
+
+    def _cut_group(self, places: list[Place], task: Task) -> Tally:
+        tally = self._tally()
+        source = self.sources[places[0].scene]
+        cuts = cut_windows(source, [place.window for place in places], self.sampling.size)
+        for place, cut in zip(places, cuts, strict=True):
+            reason = self._fault(cut)
+            if reason is None:
+                self._write(place, cut, tally)
+            else:
+                tally.rejected[reason] += 1
+            task.advance()
+        return tally
+
+    def _fault(self, cut: Cut) -> str | None:
+        if cut.valid_share < self.min_valid or not cut.valid.any():
+            return "invalid"
+        return "unlabelled" if cut.labelled_share < self.min_labelled else None
+
+    def _write(self, place: Place, cut: Cut, tally: Tally) -> None:
+        source, window = self.sources[place.scene], cut.window
+        name = f"{self.names[place.scene]}_r{window.row_off:05d}_c{window.col_off:05d}"
+        image, mask = self.encoder.write(name, cut, source.nodata)
+        plane = self.planner.plan.plane
+        tile = Tile(
+            name=name,
+            image=image,
+            mask=mask,
+            split=place.split,
+            scene=source.scene.path,
+            row=window.row_off,
+            col=window.col_off,
+            height=window.height,
+            width=window.width,
+            valid_share=cut.valid_share,
+            labelled_share=cut.labelled_share,
+            class_shares=cut.class_shares,
+            footprint=plane.outline(place.scene, place.footprint),
+        )
+        tally.tiles.append(tile)
+        known = tally.class_counts.get(place.split, 0)
+        tally.class_counts[place.split] = known + cut.class_counts
+        if place.split == SPLITS[0]:
+            tally.stats.update(cut.data, cut.valid)
+
+    def _tally(self) -> Tally:
+        scene = self.sources[0].scene
+        return Tally(stats=BandStatsAccumulator(scene.count, scene.dtype))
