@@ -75,20 +75,18 @@ def check_values(
     Args:
         scene: The scene; a few small windows of it are read.
         dtype: Data type of the training scenes.
-        stats: What the training pixels were like, in raw units.
+        stats: What the training pixels were like, in raw units; None goes by the type alone.
         scale: What the scene's values will be multiplied by, as the user said.
 
     Raises:
         BundleError: If values lie far outside of training's.
     """
-    if stats is None:
-        return
-    typical = _largest(stats.p98)
+    typical, largest = _typical(dtype, stats)
     sample = _sample(scene) * (1.0 if scale is None else scale)
     if not sample.size or typical <= 0:
         return
     reach = float(np.percentile(np.abs(sample), 98))
-    problem = _mismatch(scene.dtype, dtype, reach, typical, _largest(stats.max))
+    problem = _mismatch(scene.dtype, dtype, reach, typical, largest)
     if not problem:
         return
     if scale is not None:
@@ -156,6 +154,15 @@ def _mismatch(
     if kind == "f" and integers and reach <= 1.5 and typical >= 16:
         return f"has values to about {reach:.4g} ({scene_dtype}), {told}"
     return ""
+
+
+def _typical(dtype: str, stats: BandStats | None) -> tuple[float, float]:
+    """What training values reached, typically and at most; by their type where that is all."""
+    if stats is not None:
+        return _largest(stats.p98), _largest(stats.max)
+    kind = np.dtype(dtype)
+    limit = float(np.iinfo(kind).max) if kind.kind in "iu" else 0.0
+    return limit, limit
 
 
 def _largest(values: tuple[float, ...]) -> float:
