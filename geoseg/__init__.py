@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from geoseg.info import describe as describe
     from geoseg.nn.bundle import ModelBundle as ModelBundle
     from geoseg.nn.config import TrainConfig as TrainConfig
+    from geoseg.nn.config import load_config as load_config
     from geoseg.nn.models import ModelSpec as ModelSpec
     from geoseg.predict import PredictOptions as PredictOptions
     from geoseg.predict import predict as predict
@@ -66,6 +67,7 @@ _HOMES = {
     "VectorizeOptions": "geoseg.vectorize",
     "describe": "geoseg.info",
     "evaluate": "geoseg.evaluate",
+    "load_config": "geoseg.nn.config",
     "predict": "geoseg.predict",
     "tile": "geoseg.tile",
     "train": "geoseg.train",

@@ -67,7 +67,7 @@ def _row(row: Mapping[str, object]) -> str:
 
 
 def _text(value: object) -> str:
-    if value is None:
+    if value is None or value == {}:
         return "-"
     if isinstance(value, float):
         return f"{value:.10g}"

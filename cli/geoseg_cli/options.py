@@ -152,6 +152,59 @@ def scene(function: F) -> F:
     return cast("F", command)
 
 
+def labels(function: F) -> F:
+    """What the labels are and how they are read.
+
+    The command receives `labels: str`, `legend: str | None` and `label_options: LabelOptions`.
+    """
+
+    @click.option(
+        "--labels",
+        required=True,
+        metavar="L",
+        help="Labels, raster or vector: a file, a folder (matched by stem), or a {stem} pattern.",
+    )
+    @click.option(
+        "--legend", metavar="F", help="Classes: TOML, QML, or a raster with names or colours."
+    )
+    @click.option("--label-field", metavar="A", help="Attribute that tells the class.")
+    @click.option("--label-layer", metavar="NAME", help="Layer of a file with several.")
+    @click.option(
+        "--label-buffer",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="M",
+        help="Widen points and lines to polygons by M metres.",
+    )
+    @click.option(
+        "--label-extent",
+        metavar="F",
+        help="Polygons in which labelling is complete; outside of them nothing is known.",
+    )
+    @click.option("--label-crs", metavar="CRS", help="CRS of labels that have none.")
+    @functools.wraps(function)
+    def command(
+        *,
+        label_field: str | None,
+        label_layer: str | None,
+        label_buffer: float | None,
+        label_extent: str | None,
+        label_crs: str | None,
+        **arguments: object,  # whatever the command at hand takes
+    ) -> object:
+        from geoseg.geo.labels import LabelOptions
+
+        chosen = LabelOptions(
+            field=label_field,
+            layer=label_layer,
+            buffer=label_buffer,
+            extent=label_extent,
+            assume_crs=label_crs,
+        )
+        return function(label_options=chosen, **arguments)
+
+    return cast("F", command)
+
+
 def print_json(value: object) -> None:
     """Print a result for a machine; paths become text."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

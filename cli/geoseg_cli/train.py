@@ -1,0 +1,59 @@
+"""`geoseg train`: a network from a TOML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from geoseg.progress import Progress
+from geoseg_cli import options
+
+
+@click.command("train")
+@click.argument("config", metavar="CONFIG.toml")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY.SUB=VALUE",
+    help="Change a value of the configuration.",
+)
+@options.output("Run folder.  [default: runs/NAME]", required=False)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run.")
+@click.option("--dry-run", is_flag=True, help="Open the data and build the network, then stop.")
+@options.as_json
+@options.messages
+def command(
+    config: str,
+    overrides: tuple[str, ...],
+    output: Path | None,
+    overwrite: bool,
+    resume: bool,
+    dry_run: bool,
+    as_json: bool,
+    progress: Progress,
+) -> None:
+    """Train a network from a TOML file.
+
+    The run folder gets model.safetensors (of the best epoch), metrics.csv, pictures,
+    checkpoints, and config.toml with every value that was used.
+    """
+    from geoseg.nn.config import load_config
+    from geoseg.train import train
+
+    result = train(
+        load_config(config, overrides),
+        output,
+        resume=resume,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        progress=progress,
+    )
+    if as_json:
+        run, bundle, metrics = result.run, result.bundle, result.metrics
+        options.print_json({"run": run, "bundle": bundle, "metrics": metrics})
+    elif result.bundle is not None:
+        click.echo(f"{config} -> {result.bundle}")
+        for name, value in result.metrics.items():
+            click.echo(f"  {name:<24} {value:.6g}")
