@@ -16,7 +16,7 @@ from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
 
 from geoseg.errors import LabelError, SceneError
-from geoseg.geo.geometry import Geometries, burn, repair, reproject
+from geoseg.geo.geometry import Geometries, burn, is_polygonal, repair, reproject
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.matching import pack_colors, raster_colors, raster_values
@@ -28,6 +28,11 @@ logger = logging.getLogger(__name__)
 
 _TOLERANCE = 0.05
 """Pixels that a reprojected edge may lie off its true place."""
+
+
+_WIDEST = {True: 5.0, False: 500_000.0}
+"""Degrees or units; larger polygons are cut to each grid before they are reprojected, for they
+may reach to where the grid's CRS is bent out of all shape."""
 
 
 class LabelSource(Protocol):
@@ -178,7 +183,7 @@ class _Placed:
     """In the grids' CRS; None for those in `far`."""
 
     far: npt.NDArray[np.intp]
-    """Polygons that reach out of what the CRS can hold: cut to each grid before they are moved."""
+    """Polygons that reach far, or out of what the CRS holds: cut to each grid before moving."""
 
     tree: shapely.STRtree
     """Index of `geometries`."""
@@ -280,7 +285,7 @@ class PolygonSource:
             if key not in self._placed_by_crs:
                 moved = self.geometries
                 if crs is not None and self.crs is not None:
-                    moved = reproject(self.geometries, self.crs, crs, tolerance)
+                    moved = self._reproject_near(self.crs, crs, tolerance)
                 bounds = shapely.total_bounds(moved)
                 self._placed_by_crs[key] = _Placed(
                     geometries=moved,
@@ -289,6 +294,17 @@ class PolygonSource:
                     box=shapely.box(*bounds) if np.isfinite(bounds).all() else shapely.Polygon(),
                 )
             return self._placed_by_crs[key]
+
+    def _reproject_near(self, source: CRS, crs: CRS, tolerance: float) -> Geometries:
+        """The polygons in the CRS; None in place of those that reach far."""
+        if source == crs:
+            return self.geometries
+        bounds = shapely.bounds(self.geometries)
+        extents = np.max(bounds[:, 2:] - bounds[:, :2], axis=1)
+        near = extents <= _WIDEST[bool(source.is_geographic)]
+        moved = np.full(len(self.geometries), None, dtype=object)
+        moved[near] = reproject(self.geometries[near], source, crs, tolerance)
+        return moved
 
     def _cut_far(self, placed: _Placed, grid: Grid) -> dict[int, BaseGeometry]:
         """Far polygons cut to the surroundings of the grid, in the grid's CRS."""
@@ -300,7 +316,8 @@ class PolygonSource:
             return {}
         margin = 0.1 * max(near.bounds[2] - near.bounds[0], near.bounds[3] - near.bounds[1])
         box = shapely.box(*near.bounds).buffer(margin, join_style="mitre")
-        cut = shapely.intersection(self.geometries[placed.far], box)
+        cut = repair(shapely.clip_by_rect(self.geometries[placed.far], *box.bounds))[0]
+        cut = np.where(is_polygonal(cut), cut, shapely.Polygon())
         moved = repair(reproject(cut, self.crs, grid.crs, _TOLERANCE * min(grid.res)))[0]
         return {
             int(index): shape

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -37,6 +38,9 @@ DRIVERS = {
 _OGR_ERRORS = (DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError)
 _LONGEST_NAME = 10
 """Signs of a field's name in a Shapefile."""
+
+_warnings_lock = threading.RLock()
+"""Python's warning filters belong to the process, not to a thread."""
 
 _STALE_INDEXES = (".sbn", ".sbx", ".qix", ".cpg", ".idm", ".ind")
 """Side files of a replaced Shapefile that would contradict the new one."""
@@ -110,13 +114,27 @@ def polygon_driver(path: str | Path) -> str:
     return DRIVERS[suffix]
 
 
+@contextmanager
+def quiet_ogr(path: str | Path) -> Iterator[None]:
+    """Log what OGR warns about, in place of Python warnings; one thread at a time.
+
+    Args:
+        path: The file that is read or written, for the log.
+    """
+    with _warnings_lock, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        logger.info("%s: %s", path, warning.message)
+
+
 def _write_single_file(
     path: Path, frame: geopandas.GeoDataFrame, driver: str, legend: Legend | None, layer: str
 ) -> None:
     options: dict[str, str] = {}
     if driver in ("GeoJSON", "GeoJSONSeq"):
         frame, options = _prepare_geojson(path, frame, driver)
-    with publish(path) as temporary, _quiet(path):
+    with publish(path) as temporary, quiet_ogr(path):
         pyogrio.write_dataframe(
             frame,
             temporary,
@@ -170,7 +188,7 @@ def _write_shapefile(path: Path, frame: geopandas.GeoDataFrame) -> None:
     folder.mkdir()
     try:
         made = folder / path.name
-        with _quiet(path):
+        with quiet_ogr(path):
             pyogrio.write_dataframe(
                 frame, made, driver="ESRI Shapefile", geometry_type="MultiPolygon", encoding="UTF-8"
             )
@@ -239,13 +257,3 @@ def _compare(path: Path, found: int, expected: int) -> None:
         raise WorkError(
             path, f"only {found} of {expected} polygons could be read back", "Check the disk"
         )
-
-
-@contextmanager
-def _quiet(path: Path) -> Iterator[None]:
-    """Log what pyogrio warns about, in place of Python warnings."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for warning in caught:
-        logger.info("%s: %s", path, warning.message)

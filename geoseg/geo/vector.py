@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas
@@ -20,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 from geoseg.errors import ConfigError, LabelError
 from geoseg.geo.gdal import is_remote
 from geoseg.geo.geometry import burn, is_polygonal, repair, reproject
-from geoseg.geo.polygon_files import write_polygons
+from geoseg.geo.polygon_files import quiet_ogr, write_polygons
 
 __all__ = ["burn", "read_area", "read_features", "read_polygons", "write_polygons"]
 
@@ -135,7 +133,7 @@ def vector_layers(path: str) -> list[str]:
     if _is_parquet(path):
         return [Path(path).stem]
     try:
-        with _quiet(path):
+        with quiet_ogr(path):
             layers = pyogrio.list_layers(path)
     except DataSourceError:
         return []
@@ -147,7 +145,7 @@ def _read_layer(
 ) -> geopandas.GeoDataFrame:
     layer = _choose_layer(path, layer)
     try:
-        with _quiet(path):
+        with quiet_ogr(path):
             fields = list(pyogrio.read_info(path, layer=layer)["fields"])
             for column in columns or ():
                 if column not in fields:
@@ -205,13 +203,3 @@ def _no_field(path: str, field: str, fields: Sequence[str]) -> LabelError:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-@contextmanager
-def _quiet(path: str) -> Iterator[None]:
-    """Log what pyogrio warns about, in place of Python warnings."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for warning in caught:
-        logger.info("%s: %s", path, warning.message)
