@@ -17,6 +17,7 @@ from geoseg.geo.grid import Grid
 
 _LOW, _HIGH = 1.0, 99.0
 """Percentiles that become black and white."""
+_INK = "#22262b"
 _GAMMA = 0.8
 """Brightens the dark side a little, where most of the land lies."""
 
@@ -80,32 +81,28 @@ def round_length(longest: float) -> float:
     return max(step * power for step in (1, 2, 5) if step * power <= longest * (1 + 1e-9))
 
 
-def draw_scale_bar(axes: Axes, grid: Grid) -> None:
+def draw_scale_bar(axes: Axes, grid: Grid, size: tuple[float, float]) -> None:
     """Draw a bar of a round length in the lower left corner.
 
     Args:
         axes: Where the grid's pixels are drawn with imshow.
         grid: The pixels that are drawn.
+        size: Width and height of the axes in pixels of the figure.
     """
     metres = grid.ground_resolution() * math.sqrt(ground_ratio(grid))  # a pixel along the row
     length = round_length(0.3 * grid.width * metres)
-    share = length / (grid.width * metres)  # of the width of the axes
     text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
-    flat = grid.width * ground_ratio(grid) / grid.height  # shares of the height, as on a square
-    left, bottom, pad = 0.035, 0.035 * flat, 0.016
-    frame = Rectangle(
-        (left - pad, bottom - pad * flat), share + 2 * pad, 0.062 * flat,
-        transform=axes.transAxes, facecolor="white", alpha=0.82, linewidth=0, zorder=4,
-    )  # fmt: skip
-    axes.add_patch(frame)
-    for part in range(2):
-        half = Rectangle(
-            (left + part * share / 2, bottom - 0.004 * flat), share / 2, 0.010 * flat,
-            transform=axes.transAxes, facecolor=("#22262b", "white")[part], edgecolor="#22262b",
-            linewidth=0.7, zorder=5,
-        )  # fmt: skip
-        axes.add_patch(half)
-    axes.text(
-        left + share / 2, bottom + 0.012 * flat, text, transform=axes.transAxes, ha="center",
-        va="bottom", fontsize=8.5, color="#22262b", zorder=5,
-    )  # fmt: skip
+    long = length / (grid.width * metres)  # of the width of the axes
+    x, y = 1 / size[0], 1 / size[1]  # a pixel of the figure
+    frame = (8 * x, 8 * y), long + 20 * x, 32 * y
+    halves = [((18 * x + part * long / 2, 14 * y), long / 2, 5 * y) for part in range(2)]
+    over = axes.transAxes
+    back = Rectangle(*frame, transform=over, facecolor="white", alpha=0.82, linewidth=0, zorder=4)
+    axes.add_patch(back)
+    for half, color in zip(halves, (_INK, "white"), strict=True):
+        bar = Rectangle(
+            *half, transform=over, facecolor=color, edgecolor=_INK, linewidth=0.7, zorder=5
+        )
+        axes.add_patch(bar)
+    middle = 18 * x + long / 2
+    axes.text(middle, 22 * y, text, transform=over, ha="center", fontsize=8.5, color=_INK, zorder=5)

@@ -25,8 +25,12 @@ from geoseg.reports.drawing import compound_path, draw_scale_bar, ground_ratio, 
 
 Array = npt.NDArray[Any]
 
-_DOTS_PER_INCH = 100
+_DPI = 100
 _COLUMNS = 3
+_LONG_LEGEND = 12
+_MARGIN, _GAP = 14, 16
+_TITLE, _PANEL_TITLE, _CAPTION, _LEGEND_LINE = 38, 24, 34, 25
+"""Pixels around, between, and of the lines of text."""
 _INK, _PALE, _EMPTY = "#22262b", "#6b7280", "#f1f1ee"
 _OUTLINE = "#ffd60a"
 """Of polygons that no legend colours."""
@@ -118,7 +122,7 @@ def preview(
         panels = _add_polygons(panels, str(polygons), shown)
     figure = _draw(panels, shown, options)
     with publish(output) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)
+        figure.savefig(temporary, format="png", dpi=_DPI)
     return output
 
 
@@ -197,39 +201,64 @@ def _on_grid(frame: geopandas.GeoDataFrame, grid: Grid, path: str) -> geopandas.
 
 
 def _draw(panels: Sequence[_Panel], legend: Legend | None, options: PreviewOptions) -> Figure:
+    """Place title, panels and legend; everything is reckoned in pixels from the top."""
     columns = min(len(panels), _COLUMNS)
-    rows = -(-len(panels) // columns)
-    grid = panels[0].raster.grid
-    width = options.size / _DOTS_PER_INCH
-    tall = min(grid.height / (grid.width * ground_ratio(grid)), 2.0) * width / columns
-    lines = 0 if legend is None else -(-legend.count // (3 * columns))
-    height = rows * (tall + 0.45) + 0.3 * lines + (0.5 if options.title else 0.1)
-    figure = Figure(figsize=(width, height), layout="compressed", facecolor="white")
-    all_axes = figure.subplots(rows, columns, squeeze=False).flat
-    for axes, panel in zip(all_axes, panels, strict=False):
-        _draw_panel(axes, panel, legend)
-    for axes in list(all_axes)[len(panels) :]:
-        axes.set_axis_off()
+    width = (options.size - 2 * _MARGIN - (columns - 1) * _GAP) / columns
+    boxes, top = [], float(_MARGIN + (_TITLE if options.title else 0))
+    for first in range(0, len(panels), columns):
+        row = panels[first : first + columns]
+        heights = [min(width * _tallness(panel), 2 * width) for panel in row]
+        for column, height in enumerate(heights):
+            left = _MARGIN + column * (width + _GAP)
+            boxes.append((left, top + _PANEL_TITLE, width, height))
+        top += _PANEL_TITLE + max(heights) + _CAPTION
+    patches = [] if legend is None else _legend_patches(panels, legend)
+    legend_columns = _legend_columns(patches, options.size)
+    lines = -(-len(patches) // legend_columns)
+    height = top + lines * _LEGEND_LINE + _MARGIN
+    figure = Figure(figsize=(options.size / _DPI, height / _DPI), facecolor="white")
+    for panel, box in zip(panels, boxes, strict=True):
+        _draw_panel(figure, panel, legend, box)
     if options.title:
-        figure.suptitle(options.title, fontsize=15, fontweight="bold", color=_INK)
-    if legend is not None:
-        _draw_legend(figure, panels, legend, 3 * columns)
+        figure.text(
+            _MARGIN / options.size, 1 - (_MARGIN + _TITLE / 2) / height, options.title,
+            fontsize=15, fontweight="bold", color=_INK, va="center",
+        )  # fmt: skip
+    if patches:
+        _draw_legend(figure, patches, legend_columns, 1 - top / height)
     return figure
 
 
-def _draw_panel(axes: Axes, panel: _Panel, legend: Legend | None) -> None:
-    raster = panel.raster
-    picture = _picture(panel)
+def _tallness(panel: _Panel) -> float:
+    """Height over width on the ground."""
+    grid = panel.raster.grid
+    return grid.height / (grid.width * ground_ratio(grid))
+
+
+def _draw_panel(
+    figure: Figure,
+    panel: _Panel,
+    legend: Legend | None,
+    box: tuple[float, float, float, float],
+) -> None:
+    """Draw one panel into left, top, width, height (pixels of the figure)."""
+    left, top, width, height = box
+    all_width, all_height = figure.get_size_inches() * _DPI
+    bottom = all_height - top - height
+    axes = figure.add_axes(
+        (left / all_width, bottom / all_height, width / all_width, height / all_height)
+    )
+    grid = panel.raster.grid
     smooth = "antialiased" if panel.legend is None else "nearest"
-    axes.imshow(picture, interpolation=smooth, aspect=1 / ground_ratio(raster.grid))
+    axes.imshow(_picture(panel), interpolation=smooth, aspect=1 / ground_ratio(grid))
     axes.set(xticks=[], yticks=[], facecolor=_EMPTY)
     axes.spines[:].set(color="#c9c9c4", linewidth=0.8)
     axes.set_title(panel.title, fontsize=11, color=_INK, loc="left", pad=5)
     axes.set_xlabel(_describe(panel.scene), fontsize=8.5, color=_PALE, loc="left", labelpad=4)
     if panel.polygons is not None:
-        _draw_polygons(axes, panel.polygons, raster.grid, legend)
-    if raster.grid.is_georeferenced:
-        draw_scale_bar(axes, raster.grid)
+        _draw_polygons(axes, panel.polygons, grid, legend)
+    if grid.is_georeferenced:
+        draw_scale_bar(axes, grid, (width, height))
 
 
 def _picture(panel: _Panel) -> Array:
@@ -251,7 +280,7 @@ def _describe(scene: Scene) -> str:
         return size
     authority = grid.crs.to_authority()
     name = ":".join(authority) if authority else "custom CRS"
-    return f"{name}, {grid.ground_resolution():.3g} m, {size}"
+    return f"{name}, {float(f'{grid.ground_resolution():.3g}'):g} m, {size}"
 
 
 def _draw_polygons(
@@ -280,31 +309,51 @@ def _polygon_colors(frame: geopandas.GeoDataFrame, legend: Legend | None) -> lis
     return [by_source.get(value, _OUTLINE) for value in best] or [_OUTLINE] * len(frame)
 
 
-def _draw_legend(
-    figure: Figure, panels: Sequence[_Panel], legend: Legend, most_columns: int
-) -> None:
+def _legend_patches(panels: Sequence[_Panel], legend: Legend) -> list[Patch]:
+    """One entry for each class; of long legends only for those that are seen."""
     shares = _shares(panels, legend)
-    patches = [
-        Patch(facecolor=entry.color, edgecolor="#8a8a85", linewidth=0.6, label=entry.name + share)
-        for entry, share in zip(legend.classes, shares, strict=True)
+    entries = zip(legend.classes, shares, strict=True)
+    if legend.count > _LONG_LEGEND and any(share is not None for share in shares):
+        entries = ((entry, share) for entry, share in entries if share)  # type: ignore[assignment]
+    return [
+        Patch(
+            facecolor=entry.color,
+            edgecolor="#8a8a85",
+            linewidth=0.6,
+            label=entry.name if share is None else f"{entry.name}  {share:.1%}",
+        )
+        for entry, share in entries
     ]
+
+
+def _legend_columns(patches: Sequence[Patch], size: int) -> int:
+    """As many entries beside each other as the picture is wide."""
+    longest = max((len(str(patch.get_label())) for patch in patches), default=1)
+    return max(1, min(len(patches), int(size / (longest * 9 + 60))))
+
+
+def _draw_legend(figure: Figure, patches: Sequence[Patch], columns: int, top: float) -> None:
+    # Matplotlib fills columns first; the eye reads rows first.
+    order = [patches[i] for c in range(columns) for i in range(c, len(patches), columns)]
     figure.legend(
-        handles=patches,
-        loc="outside lower center",
-        ncols=min(len(patches), most_columns),
+        handles=order,
+        loc="upper center",
+        bbox_to_anchor=(0.5, top),
+        ncols=columns,
         frameon=False,
         fontsize=10.5,
         labelcolor=_INK,
         handlelength=1.5,
         handleheight=1.1,
-        columnspacing=2.0,
+        columnspacing=1.8,
+        borderpad=0.1,
     )
 
 
-def _shares(panels: Sequence[_Panel], legend: Legend) -> list[str]:
-    """The share of each class, to be told behind its name where one class raster is drawn."""
+def _shares(panels: Sequence[_Panel], legend: Legend) -> list[float | None]:
+    """The share of each class, where just one class raster is drawn."""
     rasters = [panel.raster for panel in panels if panel.legend is not None]
     if len(rasters) != 1 or not rasters[0].valid.any():
-        return [""] * legend.count
+        return [None] * legend.count
     values = rasters[0].data[0][rasters[0].valid]
-    return [f"  {np.mean(values == value):.1%}" for value in legend.values]
+    return [float(np.mean(values == value)) for value in legend.values]
