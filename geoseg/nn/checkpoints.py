@@ -1,0 +1,72 @@
+"""Checkpoints of a training run: whole or not at all, and never code."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import CheckpointIO
+
+from geoseg.errors import ConfigError, WorkError
+from geoseg.geo.outputs import publish
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes beside the target, syncs and renames; reads tensors and plain values only."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
+    ) -> None:
+        """Write a checkpoint; the file of that name is replaced when the new one is whole.
+
+        Args:
+            checkpoint: What Lightning gathered.
+            path: File to write; its folder is made.
+            storage_options: Not used.
+
+        Raises:
+            WorkError: If the disk is full or fails.
+        """
+        del storage_options
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with publish(path) as temporary:
+            try:
+                torch.save(checkpoint, temporary)
+            except RuntimeError as error:  # so torch tells that a write failed
+                reason = str(error).splitlines()[0]
+                raise WorkError(path, f"cannot be written ({reason})", "Check the disk") from error
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: object = None, weights_only: bool | None = None,  # noqa: FBT001 - Lightning's signature
+    ) -> dict[str, Any]:
+        """Read a checkpoint into main memory.
+
+        Raises:
+            ConfigError: If the file is missing, cut short, or no checkpoint.
+        """
+        del map_location, weights_only
+        return read_checkpoint(path)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint, if it is there."""
+        Path(path).unlink(missing_ok=True)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint into main memory; objects that would run code are refused.
+
+    Raises:
+        ConfigError: If the file is missing, cut short, or no checkpoint.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, ValueError) as error:
+        raise ConfigError(
+            path, "is no checkpoint that can be read", "Train again without --resume"
+        ) from error
+    if not isinstance(content, Mapping) or "state_dict" not in content:
+        raise ConfigError(path, "is no training checkpoint", "Train again without --resume")
+    return dict(content)

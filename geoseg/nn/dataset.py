@@ -1,0 +1,281 @@
+"""Samples for training: read, cropped and padded to one size, in an order that chance repeats."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.context import BaseContext
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from geoseg.errors import GeosegError, LabelError
+from geoseg.geo.legend import Legend
+
+Batch = dict[str, Tensor]
+
+
+class Pair(NamedTuple):
+    """An image with its labels, as they are read."""
+
+    name: str
+    """Where it comes from."""
+
+    image: npt.NDArray[Any]
+    """(bands, height, width) in raw units."""
+
+    mask: npt.NDArray[Any]
+    """(height, width) class values, with the legend's ignore."""
+
+    valid: npt.NDArray[np.bool_]
+    """(height, width), True where the image holds data."""
+
+
+class SampleKey(NamedTuple):
+    """Which sample is wanted, and in which epoch: all that its chance depends on."""
+
+    epoch: int
+    """Epoch, from 0."""
+
+    position: int
+    """Place within the epoch, from 0."""
+
+    index: int
+    """Number of the pair in its source."""
+
+
+class PairSource(Protocol):
+    """Where pairs come from; it is copied to the loader's workers."""
+
+    legend: Legend
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+
+    def read(self, index: int, rng: np.random.Generator) -> Pair:
+        """Read a pair; a source that draws windows draws by `rng`."""
+
+
+class CachedSource:
+    """Keeps pairs in memory while there is room; only for sources that ignore `rng`.
+
+    Args:
+        source: Reads the pairs.
+        total_bytes: Of all its pairs in memory.
+        room: Bytes that may be kept.
+    """
+
+    def __init__(self, source: PairSource, total_bytes: int, room: int) -> None:
+        self.legend = source.legend
+        self.fits = total_bytes <= room
+        self._source = source
+        self._room = room
+        self._kept: dict[int, Pair] = {}
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def share_room(self, workers: int) -> None:
+        """Leave each of several workers its part of the room."""
+        self._room //= max(workers, 1)
+
+    def read(self, index: int, rng: np.random.Generator) -> Pair:
+        """As the source does; a pair that was kept is not read again."""
+        pair = self._kept.get(index)
+        if pair is None:
+            pair = self._source.read(index, rng)
+            size = pair.image.nbytes + pair.mask.nbytes + pair.valid.nbytes
+            # Epochs go through all pairs: none is worth more than another.
+            if size <= self._room:
+                self._room -= size
+                self._kept[index] = pair
+        return pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleForm:
+    """What samples look like."""
+
+    height: int
+    """Rows of every sample."""
+
+    width: int
+    """Columns of every sample."""
+
+    fill: tuple[float, ...]
+    """Value of each band where there is no data: its mean, in raw units."""
+
+    seed: int
+    """Start of the chance that places crops."""
+
+    random: bool
+    """Whether crops are placed at random, or in the middle."""
+
+
+class SampleDataset(Dataset[Batch]):
+    """Pairs, cropped and padded to one size.
+
+    Each item is `image` (bands, height, width) float32 in raw units, without NaN, `target`
+    (height, width) channel indices with the legend's `ignore_index` where there is no label,
+    no data, or nothing but padding, and `valid` (height, width) bool, True where there is data.
+
+    Args:
+        source: The pairs.
+        form: Size, fill and chance of the samples.
+    """
+
+    def __init__(self, source: PairSource, form: SampleForm) -> None:
+        self.source = source
+        self.form = form
+        self._fill = np.array(form.fill, np.float32)[:, None, None]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: SampleKey | int) -> Batch | GeosegError:  # type: ignore[override]
+        """Read a sample.
+
+        Returns:
+            The sample, or the error that kept it from being read: an error raised in a worker
+            would arrive as a traceback in place of its one line.
+        """
+        key = SampleKey(0, key, key) if isinstance(key, int) else key
+        rng = np.random.default_rng((self.form.seed, key.epoch, key.position))
+        try:
+            return self._sample(self.source.read(key.index, rng), rng)
+        except GeosegError as error:
+            return error
+
+    def pair(self, index: int) -> Pair:
+        """Read a pair as it is, cropped like its sample but neither filled nor padded.
+
+        Raises:
+            GeosegError: If it cannot be read.
+        """
+        rng = np.random.default_rng((self.form.seed, 0, index))
+        return self._crop(self.source.read(index, rng), rng)
+
+    def _sample(self, pair: Pair, rng: np.random.Generator) -> Batch:
+        pair = self._crop(pair, rng)
+        height, width = pair.mask.shape
+        known = np.isfinite(pair.image) & pair.valid if _is_float(pair.image) else pair.valid
+        image = np.empty((len(pair.image), self.form.height, self.form.width), np.float32)
+        image[:] = self._fill
+        np.copyto(image[:, :height, :width], pair.image, where=known, casting="unsafe")
+        ignore = self.source.legend.ignore_index
+        target = np.full(image.shape[1:], ignore, np.uint8 if ignore == 255 else np.int32)
+        target[:height, :width] = np.where(pair.valid, self._encode(pair), ignore)
+        valid = np.zeros(target.shape, np.bool_)
+        valid[:height, :width] = pair.valid
+        arrays = {"image": image, "target": target, "valid": valid}
+        return {key: torch.from_numpy(array) for key, array in arrays.items()}
+
+    def _crop(self, pair: Pair, rng: np.random.Generator) -> Pair:
+        spare_rows = max(pair.mask.shape[0] - self.form.height, 0)
+        spare_cols = max(pair.mask.shape[1] - self.form.width, 0)
+        row, col = spare_rows // 2, spare_cols // 2
+        if self.form.random:
+            row, col = int(rng.integers(spare_rows + 1)), int(rng.integers(spare_cols + 1))
+        rows, cols = slice(row, row + self.form.height), slice(col, col + self.form.width)
+        return Pair(
+            pair.name, pair.image[:, rows, cols], pair.mask[rows, cols], pair.valid[rows, cols]
+        )
+
+    def _encode(self, pair: Pair) -> npt.NDArray[np.integer[Any]]:
+        try:
+            return self.source.legend.encode(pair.mask)
+        except LabelError as error:
+            raise LabelError(pair.name, error.problem, error.cure) from error
+
+
+class EpochSampler(Sampler[SampleKey]):
+    """Keys of an epoch: every pair equally often, in an order that seed and epoch decide.
+
+    Args:
+        pairs: Number of pairs of the source.
+        samples: Number of keys of an epoch; where pairs are fewer they come again.
+        seed: Start of the chance.
+    """
+
+    def __init__(self, pairs: int, samples: int, seed: int) -> None:
+        self._pairs = pairs
+        self._samples = samples
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, from 0; Lightning calls it."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._samples
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        epoch = self._epoch
+        rng = np.random.default_rng((self._seed, epoch))
+        rounds = -(-self._samples // self._pairs)
+        order = np.concatenate([rng.permutation(self._pairs) for _ in range(rounds)])
+        keys = enumerate(order[: self._samples].tolist())
+        return iter([SampleKey(epoch, position, index) for position, index in keys])
+
+
+def make_loader(
+    dataset: SampleDataset,
+    batch_size: int,
+    workers: int,
+    sampler: EpochSampler | None = None,
+) -> DataLoader[Batch]:
+    """Make a loader; without a sampler all samples come once, in their order.
+
+    Workers are forked from a small server process, so that neither threads of torch nor
+    handles of GDAL are copied into them.
+    """
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=_start_worker if workers else None,
+        multiprocessing_context=_worker_context() if workers else None,
+        # Its own, so that making an iterator takes nothing from the chance of the network.
+        generator=torch.Generator().manual_seed(dataset.form.seed),
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+        # A last batch of one sample has no variance for batch normalisation to divide by.
+        drop_last=sampler is not None and len(sampler) > batch_size,
+    )
+
+
+def collate(samples: Sequence[Batch | GeosegError]) -> Batch | GeosegError:
+    """Stack samples; an error among them takes the place of the batch."""
+    batch: list[Batch] = []
+    for sample in samples:
+        if isinstance(sample, GeosegError):
+            return sample
+        batch.append(sample)
+    return {key: torch.stack([sample[key] for sample in batch]) for key in batch[0]}
+
+
+def _worker_context() -> BaseContext:
+    context = multiprocessing.get_context("forkserver")
+    # The server imports this once; the workers it forks then start at once.
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _start_worker(number: int) -> None:
+    """Leave Ctrl-C to the main process, which ends its workers in order."""
+    del number
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _is_float(array: npt.NDArray[Any]) -> bool:
+    return array.dtype.kind == "f"

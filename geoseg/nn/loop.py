@@ -1,0 +1,153 @@
+"""The loop of training: Lightning's, set up for one run and kept quiet."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from geoseg.errors import WorkError
+from geoseg.nn.callbacks import Budget, Journal, Keeper, Row, Signals
+from geoseg.nn.checkpoints import AtomicCheckpointIO
+from geoseg.nn.dataset import CachedSource, PairSource, make_loader
+from geoseg.nn.setup import TrainSetup
+from geoseg.nn.task import SegmentationTask
+from geoseg.progress import Progress
+
+METRICS, CHECKPOINTS, EVENTS = "metrics.csv", "checkpoints", "tensorboard"
+"""Names in the run folder."""
+
+_LIGHTNING_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """What the loop leaves behind."""
+
+    history: list[Row]
+    """The rows of metrics.csv, one an epoch."""
+
+    best: Row
+    """The row of the best epoch."""
+
+    confusion: list[list[int]]
+    """Its confusion matrix over all pixels of validation; rows are the reference."""
+
+    checkpoint: Path
+    """The network as it was then."""
+
+
+def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progress) -> FitResult:
+    """Train until the budget is spent or nothing gets better.
+
+    Args:
+        setup: What to train.
+        run: The run folder; figures, events and checkpoints go there.
+        checkpoint: Where to go on; None begins with the network's first weights.
+        progress: Where progress is reported.
+
+    Raises:
+        TrainingStopped: If a signal asked for the end; the last whole epoch is in a checkpoint.
+        WorkError: If the loss is no number, memory is too small, a worker or the disk fails.
+        ConfigError: If what is monitored is no figure of the run.
+    """
+    config = setup.config
+    budget = Budget(config.train, setup.epoch_steps, progress)
+    journal = Journal(run / METRICS, budget, setup.data.fingerprint, progress)
+    keeper = Keeper(run / CHECKPOINTS, config.train, journal)
+    # The order counts: the journal writes the row that the keeper looks at and saves.
+    trainer = _make_trainer(setup, run, [budget, Signals(), journal, keeper])
+    task = SegmentationTask(
+        setup.network, config, setup.scaling, setup.data.legend, budget.total_steps
+    )
+    train_workers, val_workers = (_workers(setup, s) for s in (setup.data.train, setup.data.val))
+    loaders = (
+        make_loader(setup.train, config.train.batch_size, train_workers, setup.sampler),
+        make_loader(setup.val, _val_batch_size(setup), val_workers),
+    )
+    try:
+        trainer.fit(task, *loaders, ckpt_path=checkpoint)
+    except RuntimeError as error:
+        raise _told(error) from error
+    return FitResult(
+        history=journal.history,
+        best=next(row for row in journal.history if row["epoch"] == keeper.best_epoch),
+        confusion=keeper.best_confusion,
+        checkpoint=keeper.best,
+    )
+
+
+def _make_trainer(setup: TrainSetup, run: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+    loop, device = setup.config.train, setup.device
+    return pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        precision=_LIGHTNING_PRECISION[setup.precision],
+        max_epochs=loop.epochs or -1,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=_Events(run, name="", version=EVENTS, default_hp_metric=False),
+        default_root_dir=run,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        benchmark=device.type == "cuda",
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+class _Events(TensorBoardLogger):
+    """TensorBoard's events alone, without Lightning's file of hyperparameters."""
+
+    def save(self) -> None:
+        """Nothing beside the events is kept."""
+
+
+def _workers(setup: TrainSetup, source: PairSource) -> int:
+    """None where all pairs stay in memory: copying them between processes takes longer."""
+    workers = setup.config.train.workers
+    if isinstance(source, CachedSource):
+        if source.fits:
+            return 0
+        source.share_room(workers)
+    return workers
+
+
+def _val_batch_size(setup: TrainSetup) -> int:
+    """As many pixels as in training, as far as whole samples allow."""
+    form, crop = setup.val.form, setup.config.data.crop
+    return max(1, setup.config.train.batch_size * crop * crop // (form.height * form.width))
+
+
+def _told(error: RuntimeError) -> Exception:
+    """Name what torch only describes; other errors stay as they are."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return WorkError("train.batch_size", "the GPU's memory is too small", "Set a smaller one")
+    if "DataLoader worker" in str(error):
+        reason = str(error).splitlines()[0]
+        return WorkError("train.workers", f"a worker ended ({reason})", "Set fewer workers")
+    return error
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep Lightning's banners, tips and warnings away; geoseg says what a user needs."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)

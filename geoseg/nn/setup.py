@@ -1,0 +1,138 @@
+"""Everything a training run needs before its first step: data, network, scaling, device."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from geoseg.errors import ConfigError
+from geoseg.nn.bundle import ModelBundle
+from geoseg.nn.config import TrainConfig
+from geoseg.nn.dataset import EpochSampler, SampleDataset, SampleForm
+from geoseg.nn.device import Precision, resolve_device, resolve_precision
+from geoseg.nn.models import ModelSpec, SegmentationModel, build_model
+from geoseg.nn.scaling import Scaling
+from geoseg.nn.sources import TrainingData, open_tiles
+from geoseg.nn.window_sources import open_scenes
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSetup:
+    """All that is fixed before the first step."""
+
+    config: TrainConfig
+    """What the user asked for."""
+
+    data: TrainingData
+    """Both parts of the data."""
+
+    spec: ModelSpec
+    """What the network is."""
+
+    network: SegmentationModel
+    """The network with its first weights."""
+
+    scaling: Scaling
+    """From raw units to what the network sees."""
+
+    device: torch.device
+    """Where it runs."""
+
+    precision: Precision
+    """With what numbers."""
+
+    train: SampleDataset
+    """Samples to learn from."""
+
+    val: SampleDataset
+    """Samples to validate on."""
+
+    sampler: EpochSampler
+    """The order of the training samples."""
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch."""
+        size, samples = self.config.train.batch_size, len(self.sampler)
+        return max(1, samples // size)
+
+
+def prepare(config: TrainConfig) -> TrainSetup:
+    """Open the data and build the network.
+
+    Raises:
+        InputError: If data, weights, device or network cannot be had, or do not fit.
+    """
+    device = resolve_device(config.train.device)
+    precision = resolve_precision(config.train.precision, device)
+    data = open_tiles(config.data) if config.data.tiles else open_scenes(config.data, config.seed)
+    scaling = Scaling.from_stats(config.data.scaling, data.stats, divisor=_divisor(config, data))
+    spec = ModelSpec(
+        arch=config.model.arch,
+        encoder=config.model.encoder,
+        in_channels=len(data.stats.mean),
+        classes=data.legend.count,
+        options=config.model.options,
+    )
+    fill = tuple(float(np.nan_to_num(mean)) for mean in data.stats.mean)
+    crop, (height, width) = config.data.crop, data.shape
+    train_form = SampleForm(height=crop, width=crop, fill=fill, seed=config.seed, random=True)
+    val_form = SampleForm(height=height, width=width, fill=fill, seed=config.seed, random=False)
+    return TrainSetup(
+        config=config,
+        data=data,
+        spec=spec,
+        network=_build_network(spec, config.model.weights),
+        scaling=scaling,
+        device=device,
+        precision=precision,
+        train=SampleDataset(data.train, train_form),
+        val=SampleDataset(data.val, val_form),
+        sampler=EpochSampler(len(data.train), config.data.samples or data.samples, config.seed),
+    )
+
+
+def _divisor(config: TrainConfig, data: TrainingData) -> float | None:
+    """What `divide` divides by: as told, else the largest value of 8 or 16 bit."""
+    if config.data.divisor is not None:
+        return config.data.divisor
+    return {"uint8": 255.0, "uint16": 65535.0}.get(data.dtype)
+
+
+def _build_network(spec: ModelSpec, weights: str) -> SegmentationModel:
+    if weights in ("none", "imagenet"):
+        return build_model(spec, weights=weights)
+    bundle = ModelBundle.open(weights)
+    different = [
+        f"{key} {getattr(bundle.card.spec, key)!r} there, {getattr(spec, key)!r} here"
+        for key in ModelSpec.model_fields
+        if getattr(bundle.card.spec, key) != getattr(spec, key)
+    ]
+    if different:
+        raise ConfigError(
+            "model.weights",
+            f"{weights} holds another network: {', '.join(different)}",
+            "Set [model] as there, or train on the same bands and classes",
+        )
+    logger.info("starts from all %d weights of %s", len(bundle.state), weights)
+    return bundle.build().train()
+
+
+def tell_setup(setup: TrainSetup) -> None:
+    """Log what will be trained on what."""
+    parameters = sum(p.numel() for p in setup.network.parameters())
+    logger.info(
+        "%s with %s: %.1f million parameters, %d bands, %d classes; %s on %s",
+        setup.spec.arch, setup.spec.encoder, parameters / 1e6, setup.spec.in_channels,
+        setup.spec.classes, setup.precision, setup.device,
+    )  # fmt: skip
+    logger.info(
+        "%d samples of %d x %d pixels an epoch in %d steps; %d to validate",
+        len(setup.sampler), setup.train.form.height, setup.train.form.width,
+        setup.epoch_steps, len(setup.val),
+    )  # fmt: skip
