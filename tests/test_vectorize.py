@@ -38,7 +38,7 @@ VALUES = np.array(
 COLUMNS = ["class_id", "class_name", "area_m2", "perim_m", "mean_prob", "scene", "geometry"]
 
 
-def _write(path: Path, data: np.ndarray, **profile: object):
+def _write(path, data, **profile):
     data = np.atleast_3d(data.T).T if data.ndim == 2 else data
     scales = profile.pop("scales", None)
     names = profile.pop("names", ())
