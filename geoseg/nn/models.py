@@ -186,11 +186,11 @@ def _options(spec: ModelSpec, architecture: Architecture) -> ArchitectureOptions
         return architecture.options.model_validate(spec.options)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
+        key = ".".join(("model.options", *map(str, first["loc"])))
         known = ", ".join(architecture.options.model_fields) or "none"
         raise ConfigError(
-            f"model.options.{key}",
-            f"does not suit {spec.arch}: {first['msg'].lower()}",
+            key,
+            f"does not suit {spec.arch}: {first['msg'].removeprefix('Value error, ').lower()}",
             f"The options of {spec.arch} are: {known}",
         ) from error
 

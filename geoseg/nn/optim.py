@@ -89,7 +89,7 @@ def _constant(_: float, __: ScheduleConfig) -> float:
 
 
 def _poly(progress: float, config: ScheduleConfig) -> float:
-    return config.floor + (1 - config.floor) * (1 - progress) ** config.power
+    return config.floor + (1 - config.floor) * math.pow(1 - progress, config.power)
 
 
 def _cosine(progress: float, config: ScheduleConfig) -> float:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import segmentation_models_pytorch as smp
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from geoseg.nn.architecture import Architecture, ArchitectureOptions, NetworkRequest
@@ -19,6 +19,7 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 Interpolation = Literal["nearest", "bilinear"]
 
 _UNET_CHANNELS = (256, 128, 64, 32, 16)
+_SQUEEZE = 16
 
 
 class UnetOptions(ArchitectureOptions):
@@ -38,6 +39,13 @@ class AttentionUnetOptions(UnetOptions):
     """Options of U-Net and U-Net++."""
 
     decoder_attention_type: Literal["scse"] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        narrow = min(self.decoder_channels or _UNET_CHANNELS) < _SQUEEZE
+        if self.decoder_attention_type == "scse" and narrow:
+            raise ValueError(f"scse needs decoder_channels of {_SQUEEZE} or more")
+        return self
 
 
 class LinknetOptions(ArchitectureOptions):
