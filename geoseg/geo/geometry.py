@@ -190,8 +190,9 @@ def _edge_lengths(geometries: Geometries, to_target: Any, tolerance: float) -> A
     inside = owner[1:] == owner[:-1]
     start, end, owner = coordinates[:-1][inside], coordinates[1:][inside], owner[1:][inside]
     moved = to_target(coordinates)
-    middle = (moved[:-1][inside] + moved[1:][inside]) / 2
-    gaps = np.hypot(*(to_target((start + end) / 2) - middle).T)
+    with np.errstate(invalid="ignore"):  # infinite where the target CRS ends
+        middle = (moved[:-1][inside] + moved[1:][inside]) / 2
+        gaps = np.hypot(*(to_target((start + end) / 2) - middle).T)
     # A chord's distance from its arc falls with the square of the number of pieces.
     pieces = np.ceil(np.sqrt(np.where(np.isfinite(gaps), gaps, 0) / tolerance))
     lengths = np.full(len(geometries), np.inf)

@@ -133,7 +133,8 @@ def _sample(
 
 
 def _nearest(scene: Grid, grid: Grid) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
-    rows, cols = pixel_places(scene, grid)
+    with np.errstate(invalid="ignore"):  # infinite where the CRS of the scene ends
+        rows, cols = pixel_places(scene, grid)
     finite = np.isfinite(rows) & np.isfinite(cols)
     row = np.floor(np.where(finite, rows, -1) + _SNAP).astype(np.int64)
     col = np.floor(np.where(finite, cols, -1) + _SNAP).astype(np.int64)

@@ -122,3 +122,19 @@ def test_offsets():
     assert integer_offset(grid, half) is None
     other = Grid(height=2, width=2, transform=HOME, crs=CRS.from_epsg(32633))
     assert integer_offset(grid, other) is None
+
+
+def test_places_that_the_scene_cannot_hold_are_outside(tmp_path):
+    """The other half of the globe has no place on a gnomonic map."""
+    crs = CRS.from_proj4("+proj=gnom +lat_0=90 +datum=WGS84")
+    path = tmp_path / "polar.tif"
+    transform = Affine(1e6, 0, -4e6, 0, -1e6, 4e6)
+    profile = {"height": 8, "width": 8, "count": 1, "dtype": "uint8"}
+    with rasterio.open(path, "w", "GTiff", transform=transform, crs=crs, **profile) as made:
+        made.write(np.ones((1, 8, 8), np.uint8))
+    globe = Grid(
+        height=18, width=36, transform=Affine(10, 0, -180, 0, -10, 90), crs=CRS.from_epsg(4326)
+    )
+    _, valid = sample_nearest(Scene.open(path), globe)
+    assert valid[:3].all()
+    assert not valid[9:].any()
