@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.errors import RasterioError
 
 from geoseg.errors import LabelError
-from geoseg.geo.gdal import open_dataset, reason
+from geoseg.geo.gdal import GDAL_ERRORS, open_dataset, reason
 
 _LISTED = 12
 """How many unknown values an error lists before it only counts."""
@@ -35,7 +34,7 @@ def count_raster_values(path: Path | str) -> dict[int, int]:
             for _, window in dataset.block_windows(1):
                 valid = dataset.read_masks(1, window=window) > 0
                 counts.update(count_values(dataset.read(1, window=window)[valid]))
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         raise LabelError(path, f"cannot be read ({reason(error)})", "Restore the file") from error
     return dict(sorted(counts.items()))
 
