@@ -41,8 +41,8 @@ class GeosegError(Exception):
     def __str__(self) -> str:
         text = f"{self.subject}: {self.problem}" if self.problem else self.subject
         if self.cure:
-            text = f"{text}. {self.cure}."
-        return " ".join(_printable(text).split())
+            text = f"{text.rstrip('. ')}. {self.cure.rstrip('. ')}."
+        return " ".join(printable(text).split())
 
 
 class InputError(GeosegError):
@@ -83,6 +83,6 @@ class WorkError(GeosegError):
     """The work itself failed, though the input was right."""
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Escape control characters, so that a hostile name cannot drive the terminal."""
     return "".join(c if c.isprintable() or c in "\n\t " else repr(c)[1:-1] for c in text)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal, Protocol, Self, TypeVar
+
+from geoseg.errors import printable
 
 ProgressMode = Literal["auto", "bar", "json", "none"]
 T = TypeVar("T")
@@ -116,7 +119,15 @@ class _JsonTask:
 
 
 def _print_json(fields: dict[str, object]) -> None:
-    print(json.dumps(fields, default=str), file=sys.stderr, flush=True)
+    """Print one line in one write, so that the lines of several threads stay whole."""
+    strict = {key: _finite(value) for key, value in fields.items()}
+    sys.stderr.write(json.dumps(strict, default=str) + "\n")
+    sys.stderr.flush()
+
+
+def _finite(value: object) -> object:
+    """NaN and infinities are no JSON."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _MessageHandler(logging.Handler):
@@ -127,7 +138,7 @@ class _MessageHandler(logging.Handler):
         self._progress = progress
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
+        message = printable(record.getMessage())
         if self._progress.mode == "json":
             self._progress.event("log", level=record.levelname.lower(), message=message)
             return
@@ -137,7 +148,8 @@ class _MessageHandler(logging.Handler):
 
             tqdm.write(prefix + message, file=sys.stderr)
         else:
-            print(prefix + message, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{prefix}{message}\n")
+            sys.stderr.flush()
 
 
 def configure_logging(progress: Progress, verbosity: int = 0) -> None:

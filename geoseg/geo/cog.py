@@ -7,26 +7,28 @@ that were kept while writing, and only then renamed.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
 import rasterio
 import rasterio.shutil
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.io import DatasetWriter
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
-from geoseg.errors import OutputError, WorkError
-from geoseg.geo.gdal import reason
+from geoseg.errors import ConfigError, OutputError, WorkError
+from geoseg.geo.gdal import GDAL_ERRORS, reason
 from geoseg.geo.grid import Grid
 from geoseg.geo.outputs import check_output, publish, remove_temporary, temporary_path
 
@@ -35,6 +37,10 @@ BLOCK = 512
 
 _LEAST_COMPRESSION = 10
 """Free space is refused below a tenth of the uncompressed size: maps shrink at least so far."""
+
+_LOSSY = {"JPEG", "WEBP", "LERC", "LERC_DEFLATE", "LERC_ZSTD", "JXL"}
+_STALE_SUFFIXES = (".aux.xml", ".msk", ".ovr")
+"""Side files that GDAL would take for those of a new file of the same name."""
 
 Color = tuple[int, int, int, int]
 
@@ -84,6 +90,8 @@ class RasterWriter:
 
     Raises:
         OutputError: If the file must not or cannot be written there.
+        ConfigError: If the compression asked for would change class values.
+        WorkError: If the file system fails.
     """
 
     def __init__(
@@ -94,47 +102,58 @@ class RasterWriter:
         self.sidecars: dict[str, str] = {}
         """Texts to publish with the file, by suffix: `.aux.xml` is put behind the whole name,
         others, such as `.qml`, take the place of its suffix."""
+        self._overwrite = overwrite
+        self._is_lossy = _is_lossy(profile)
         _check_free_space(self.path, profile)
         self._checksums: list[tuple[Window, int]] = []
         self._temporary = temporary_path(self.path)
-        self._dataset = _create(self._temporary, profile)
+        with self._clean_on_error():
+            self._dataset = _create(self._temporary, profile)
 
     def write(self, data: npt.NDArray[Any], window: Window) -> None:
         """Write the pixels (bands, height, width) of a window; windows must not overlap.
 
         Raises:
             WorkError: If the file system fails.
+            ValueError: If shape or dtype are not those of the window and the profile.
         """
-        try:
+        expected = (self.profile.count, int(window.height), int(window.width))
+        if data.shape != expected or data.dtype != self.profile.dtype:
+            raise ValueError(
+                f"{data.shape} {data.dtype} given, {expected} {self.profile.dtype} expected"
+            )
+        with _explained(self.path):
             self._dataset.write(data, window=window)
-        except RasterioError as error:
-            raise WorkError(self.path, f"could not be written ({reason(error)})", _DISK) from error
         self._checksums.append((window, zlib.crc32(np.ascontiguousarray(data).data)))
 
     def commit(self) -> None:
-        """Make the COG, read it back, and give it its name.
+        """Make the COG, read it back, and give it its name, together with its side files.
 
         Raises:
             WorkError: If what is on disk is not what was written.
+            OutputError: If another program made the file meanwhile.
         """
         try:
-            self._dataset.close()
-            with publish(self.path) as finished:
-                self._copy(finished)
-                self._verify(finished)
-                for suffix, text in self.sidecars.items():
-                    _write_text(sidecar_path(self.path, suffix), text)
-        except RasterioError as error:
-            raise WorkError(self.path, f"could not be written ({reason(error)})", _DISK) from error
+            with contextlib.ExitStack() as stack:
+                with _explained(self.path):
+                    self._dataset.close()
+                    # Side files are named last to first: the raster's own name comes last.
+                    finished = stack.enter_context(publish(self.path, overwrite=self._overwrite))
+                    self._copy(finished)
+                    self._verify(finished)
+                sidecars = _with_crs(self.sidecars, sidecar_path(finished, ".aux.xml"))
+                for suffix, text in sidecars.items():
+                    target = stack.enter_context(publish(sidecar_path(self.path, suffix)))
+                    target.write_text(text, encoding="utf-8")
+                self._remove_stale_side_files(set(sidecars))
         finally:
             remove_temporary(self._temporary)
 
     def abort(self) -> None:
         """Leave nothing behind."""
         try:
-            self._dataset.close()
-        except RasterioError:
-            pass  # The file is thrown away in any case.
+            with contextlib.suppress(*GDAL_ERRORS):  # The file is thrown away in any case.
+                self._dataset.close()
         finally:
             remove_temporary(self._temporary)
 
@@ -166,18 +185,40 @@ class RasterWriter:
             "STATISTICS": "YES",
             **profile.options,
         }
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with _quiet():
             rasterio.shutil.copy(self._temporary, finished, driver="COG", **options)
 
     def _verify(self, finished: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(finished, driver="GTiff") as dataset:
-                for window, checksum in self._checksums:
-                    data = np.ascontiguousarray(dataset.read(window=window))
-                    if zlib.crc32(data.data) != checksum:
-                        raise WorkError(self.path, "does not read back as written", _DISK)
+        """Compare what is on disk with what was given."""
+        grid = self.profile.grid
+        with _quiet(), rasterio.open(finished, driver="GTiff") as dataset:
+            if dataset.transform != grid.transform or dataset.crs != grid.crs:
+                raise WorkError(self.path, "a GeoTIFF cannot hold this CRS or transform exactly")
+            if not self._is_lossy:
+                self._compare(dataset)
+        if self._is_lossy:
+            with _quiet(), rasterio.open(self._temporary, driver="GTiff") as dataset:
+                self._compare(dataset)
+
+    def _compare(self, dataset: DatasetReader) -> None:
+        for window, checksum in self._checksums:
+            data = np.ascontiguousarray(dataset.read(window=window))
+            if zlib.crc32(data.data) != checksum:
+                raise WorkError(self.path, "does not read back as written", _DISK)
+
+    def _remove_stale_side_files(self, fresh: set[str]) -> None:
+        for suffix in _STALE_SUFFIXES:
+            if suffix not in fresh:
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _clean_on_error(self) -> Iterator[None]:
+        try:
+            with _explained(self.path):
+                yield
+        except BaseException:
+            remove_temporary(self._temporary)
+            raise
 
 
 _DISK = "Check the free space and the health of the disk"
@@ -205,10 +246,26 @@ def sidecar_path(path: Path, suffix: str) -> Path:
     return Path(f"{path}{suffix}") if suffix == ".aux.xml" else path.with_suffix(suffix)
 
 
-def _create(path: Path, profile: RasterProfile) -> DatasetWriter:
-    grid = profile.grid
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Plain images have no place on the ground, and need no warning of it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what GDAL raises into an error that names the output."""
+    try:
+        yield
+    except GDAL_ERRORS as error:
+        raise WorkError(path, f"could not be written ({reason(error)})", _DISK) from error
+
+
+def _create(path: Path, profile: RasterProfile) -> DatasetWriter:
+    grid = profile.grid
+    with _quiet():
         dataset = rasterio.open(
             path,
             "w",
@@ -229,6 +286,15 @@ def _create(path: Path, profile: RasterProfile) -> DatasetWriter:
             bigtiff="if_safer",
             photometric="minisblack",
         )
+    try:
+        _describe(dataset, profile)
+    except BaseException:
+        dataset.close()
+        raise
+    return dataset
+
+
+def _describe(dataset: DatasetWriter, profile: RasterProfile) -> None:
     if profile.colormap is not None:
         dataset.write_colormap(1, dict(profile.colormap))
         dataset.colorinterp = [ColorInterp.palette]
@@ -237,12 +303,32 @@ def _create(path: Path, profile: RasterProfile) -> DatasetWriter:
     if profile.scale is not None:
         dataset.scales = (profile.scale,) * profile.count
     dataset.update_tags(**profile.tags)
-    return dataset
 
 
-def _write_text(path: Path, text: str) -> None:
-    with publish(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def _with_crs(sidecars: Mapping[str, str], made: Path) -> dict[str, str]:
+    """Side files, together with what GDAL itself put beside the raster.
+
+    A CRS that GeoTIFF has no keys for is kept there: it must not be lost.
+    """
+    if not made.exists():
+        return dict(sidecars)
+    root = ElementTree.fromstring(sidecars.get(".aux.xml", "<PAMDataset/>"))
+    known = {element.tag for element in root}
+    for element in reversed(list(ElementTree.parse(made).getroot())):
+        if element.tag not in known:
+            root.insert(0, element)
+    return {**sidecars, ".aux.xml": ElementTree.tostring(root, encoding="unicode")}
+
+
+def _is_lossy(profile: RasterProfile) -> bool:
+    """Whether the file's compression may change values, which classes do not bear."""
+    options = {key.upper(): value for key, value in profile.options.items()}
+    method = options.get("COMPRESS", "").upper()
+    if method in _LOSSY and profile.overview_resampling == "mode":
+        raise ConfigError(
+            "COMPRESS", f"{method} may change class values", "Choose DEFLATE, ZSTD or LZW"
+        )
+    return method in _LOSSY
 
 
 def _check_free_space(path: Path, profile: RasterProfile) -> None:

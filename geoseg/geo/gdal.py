@@ -15,6 +15,7 @@ from collections.abc import Hashable
 from pathlib import Path
 
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
@@ -26,8 +27,17 @@ DRIVERS = ["GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "ENVI", "AAIGrid
 """Drivers that may look at a local file, the first alone at a remote one; a VRT is taken for one
 by its suffix only."""
 
+GDAL_ERRORS = (RasterioError, CPLE_BaseError)
+"""What GDAL's refusals arrive as: some of them leave rasterio unwrapped."""
+
+# rasterio silences this one for itself while it burns polygons, but `catch_warnings` is not safe
+# across threads: what one thread restores, another misses. Plain images are told by errors here.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
 _MAX_HANDLES = 32
 """Open datasets kept per thread."""
+
+_PNG_MARK, _PNG_TAIL = b"\x89PNG\r\n\x1a\n", 1 << 16
 
 
 class _Handles(threading.local):
@@ -75,7 +85,7 @@ def open_dataset(path: str, *, trust_vrt: bool = False) -> DatasetReader:
                 return rasterio.open(path, driver=drivers[0])
             # rasterio.open takes one driver only; the class behind it takes a list.
             return DatasetReader(path, driver=drivers)
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         raise SceneError(
             path, f"is not a raster that can be read ({reason(error)})", "Check the file"
         ) from error
@@ -100,10 +110,17 @@ def kept_handle(key: Hashable) -> DatasetReader | WarpedVRT | None:
 
 
 def file_stamp(path: str) -> tuple[int, int]:
-    """Size and time of change of a file, to tell a replaced one; zeros for a remote one."""
+    """Size and time of change of a file, to tell a replaced one; zeros for a remote one.
+
+    Raises:
+        SceneError: If the file is no longer there.
+    """
     if is_remote(path):
         return 0, 0
-    status = os.stat(path)
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        raise SceneError(path, "is no longer there", "Check the path") from error
     return status.st_size, status.st_mtime_ns
 
 
@@ -143,7 +160,20 @@ def _check_file(path: str) -> None:
         raise SceneError(path, "does not exist", "Check the path")
     if os.path.isdir(path):
         raise SceneError(path, "is a folder", "Name the files in it")
+    if not os.path.isfile(path):
+        raise SceneError(path, "is a device or pipe", "Write it to a file first")
     if os.path.getsize(path) == 0:
         raise SceneError(path, "is empty", "Restore the file")
     if not os.access(path, os.R_OK):
         raise SceneError(path, "may not be read", "Check its permissions")
+    if _is_cut_png(path):
+        raise SceneError(path, "is cut short", "Restore the file")
+
+
+def _is_cut_png(path: str) -> bool:
+    """Whether a PNG lacks its end: GDAL reads such a one as noise, without an error."""
+    with Path(path).open("rb") as file:
+        if file.read(len(_PNG_MARK)) != _PNG_MARK:
+            return False
+        file.seek(max(os.path.getsize(path) - _PNG_TAIL, 0))
+        return b"IEND" not in file.read()

@@ -45,8 +45,9 @@ class Grid:
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
             raise SceneError("grid", f"{self.height} x {self.width} pixels", "Give 1 or more each")
-        if self.transform.determinant == 0:
-            raise SceneError("grid", "the transform maps all pixels onto a line")
+        determinant = self.transform.determinant
+        if determinant == 0 or not math.isfinite(determinant):
+            raise SceneError("grid", "the transform does not give each pixel a place of its own")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -93,8 +94,11 @@ class Grid:
         """The smallest window that holds `bounds`, clipped to the grid; it may be empty.
 
         Args:
-            bounds: Left, bottom, right, top in units of the CRS.
+            bounds: Left, bottom, right, top in units of the CRS; those of nothing (NaN, as of
+                an empty geometry) give an empty window.
         """
+        if any(math.isnan(side) for side in bounds):
+            return Window(0, 0, 0, 0)
         left, bottom, right, top = bounds
         inverse = ~self.transform
         corners = [inverse @ (x, y) for x in (left, right) for y in (bottom, top)]
@@ -118,8 +122,8 @@ class Grid:
     def row_areas(self) -> npt.NDArray[np.float64]:
         """True area of one pixel of each row.
 
-        Geodetically exact for unrotated geographic and Mercator grids; planar in other
-        projected CRSs; of the middle column where a rotated grid makes columns differ.
+        Geodetically exact for unrotated geographic, Mercator and plate carrée grids; planar in
+        other projected CRSs; of the middle column where a rotated grid makes columns differ.
 
         Returns:
             Areas (height,) in square metres; in pixels where there is no CRS.
@@ -147,8 +151,10 @@ class Grid:
         """
         if self.crs is None:
             raise SceneError("resolution", "a plain image has no ground resolution", "Leave it out")
-        if not metres > 0:
-            raise SceneError("resolution", f"{metres} m is not above 0")
+        if not 0 < metres < math.inf:
+            raise SceneError(
+                "resolution", f"{metres} m is no length above 0", "Give metres per pixel"
+            )
         along_row, along_col = self._pixel_sides()
         width = max(round(self.width * along_row / metres), 1)
         height = max(round(self.height * along_col / metres), 1)
@@ -167,9 +173,14 @@ class Grid:
         # Areas do not depend on longitude: the middle column is moved to x = 0, so that
         # no pixel ever straddles the antimeridian.
         left_x, left_y = t.b * (rows - self.height / 2), t.f + t.d * self.width / 2 + t.e * rows
+        right_x, right_y = left_x + t.a, left_y + t.d
+        if self.crs is not None and self.crs.is_geographic:
+            # Global grids that are registered by centres reach beyond the poles.
+            pole = math.pi / 2 / self.crs.units_factor[1]
+            left_y, right_y = np.clip(left_y, -pole, pole), np.clip(right_y, -pole, pole)
         to_area = Transformer.from_crs(self.crs, target, always_xy=True)
         x0, y0 = to_area.transform(left_x, left_y)
-        x1, y1 = to_area.transform(left_x + t.a, left_y + t.d)
+        x1, y1 = to_area.transform(right_x, right_y)
         ring_x = np.stack([x0[:-1], x1[:-1], x1[1:], x0[1:]])
         ring_y = np.stack([y0[:-1], y1[:-1], y1[1:], y0[1:]])
         shoelace = ring_x * np.roll(ring_y, -1, 0) - np.roll(ring_x, -1, 0) * ring_y
@@ -195,10 +206,10 @@ class Grid:
 def area_crs(crs: CRS) -> CRS:
     """The CRS in which areas on `crs` are to be measured.
 
-    Geographic and Mercator coordinates distort areas without bound, so theirs are measured in
-    an equal-area projection; other projected CRSs are taken as made for measuring.
+    Geographic, Mercator and plate carrée coordinates distort areas without bound, so theirs are
+    measured in an equal-area projection; other projected CRSs are taken as made for measuring.
     """
-    if crs.is_geographic or crs.to_dict().get("proj") in {"merc", "webmerc"}:
+    if crs.is_geographic or crs.to_dict().get("proj") in {"merc", "webmerc", "eqc"}:
         return EQUAL_AREA
     return crs
 

@@ -6,10 +6,15 @@ a final name; the next run in that folder removes what dead processes left.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import os
+import platform
 import re
 import shutil
+import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +22,11 @@ from pathlib import Path
 from geoseg.errors import OutputError, WorkError
 
 _counter = itertools.count()
-_TEMPORARY_NAME = re.compile(r"^\.geoseg-(\d+)-\d+")
+_TEMPORARY_NAME = re.compile(r"\.geoseg-([0-9a-f]{8})-(\d+)-\d+")
+_LONGEST_SUFFIX = 16
+_MANY_FILES = 64
+_STALE_SECONDS = 7 * 24 * 3600
+"""Age at which a temporary file of another machine, whose processes cannot be seen, is dead."""
 
 
 def check_output(
@@ -26,7 +35,7 @@ def check_output(
     """Refuse an output that must not or cannot be written, before any work is done.
 
     Args:
-        path: The file to be written.
+        path: The file to be written. Where it is a link, the link itself is replaced.
         overwrite: Whether an existing file may be replaced.
         inputs: Files that are read; the output must be none of them, links followed.
 
@@ -34,52 +43,74 @@ def check_output(
         The output's path.
 
     Raises:
-        OutputError: If the file exists and `overwrite` is not set, is a folder or an input,
-            or if its folder is missing or cannot be written.
+        OutputError: If the file exists and `overwrite` is not set, is a folder, a device or an
+            input, or if its folder is missing or cannot be written.
     """
-    path = Path(path).expanduser()
+    path = _usable(path)
     if not path.parent.is_dir():
         raise OutputError(path, f"folder {path.parent} does not exist", "Make it first")
     if path.is_dir():
         raise OutputError(path, "is a folder, a file is wanted", "Name a file in it")
+    if path.exists() and not path.is_file():
+        raise OutputError(path, "is a device or pipe, a file is wanted", "Name a file")
     _refuse_input(path, inputs)
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise OutputError(path, "already exists", "Give --overwrite to replace it")
     _check_writable(path.parent)
     return path
 
 
 def check_output_folder(
-    path: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[str | Path] = (),
+    marker: str | None = None,
 ) -> Path:
     """Refuse an output folder that must not or cannot be made; the folder is not made yet.
 
+    Args:
+        path: The folder to be made, with all folders above it.
+        overwrite: Whether a folder with content may be replaced as a whole.
+        inputs: Files that are read; the folder must hold none of them, links followed.
+        marker: A file that tells a folder of the same kind: only such a one is replaced, so
+            that a slip of the pen never costs a folder of other things.
+
+    Returns:
+        The folder's path.
+
     Raises:
-        OutputError: If the folder has content and `overwrite` is not set, is a file or holds
-            an input, or if the folder around it cannot be written.
+        OutputError: If the folder has content and `overwrite` is not set, is a file, holds an
+            input or the user's own place, or if the folder around it cannot be written.
     """
-    path = Path(path).expanduser()
-    if path.exists() and not path.is_dir():
+    path = _usable(path)
+    if os.path.lexists(path) and not path.is_dir():
         raise OutputError(path, "is a file, a folder is wanted", "Name another folder")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise OutputError(path, "already exists and is not empty", "Give --overwrite to replace it")
-    for source in inputs:
-        source = Path(source)
-        if path.is_dir() and source.exists() and path.resolve() in source.resolve().parents:
-            raise OutputError(path, f"holds the input {source}", "Name another folder")
+    if path.is_dir():
+        _check_inside(path, inputs)
+        if any(path.iterdir()):
+            _check_replaceable(path, overwrite=overwrite, marker=marker)
     _check_writable(_existing_parent(path))
     return path
 
 
 @contextmanager
-def publish(path: str | Path) -> Iterator[Path]:
+def publish(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it is synced and takes its name.
 
     The caller has called `check_output` before. The temporary path bears the suffix of `path`
     (many drivers go by it), and is removed, with GDAL's side files, when the block fails.
 
+    Args:
+        path: The file to be written.
+        overwrite: Whether a file that appeared meanwhile is replaced.
+
+    Yields:
+        The temporary path.
+
     Raises:
         WorkError: If the block left no file, or the file system fails.
+        OutputError: If `overwrite` is not set and another process made the file meanwhile.
     """
     path = Path(path).expanduser()
     temporary = temporary_path(path)
@@ -88,8 +119,8 @@ def publish(path: str | Path) -> Iterator[Path]:
         if not temporary.exists():
             raise WorkError(path, "nothing was written")
         _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
+        _rename(temporary, path, overwrite=overwrite)
+        _sync_folder(path.parent)
     except OSError as error:
         raise WorkError(path, error.strerror or str(error), "Check the disk") from error
     finally:
@@ -100,31 +131,34 @@ def publish(path: str | Path) -> Iterator[Path]:
 def publish_folder(path: str | Path) -> Iterator[Path]:
     """Give a temporary folder beside `path`; on success it takes the place of `path`.
 
-    The caller has called `check_output_folder` before.
+    The caller has called `check_output_folder` before. An old folder is put back if the new
+    one cannot take its place.
+
+    Yields:
+        The temporary folder, empty.
 
     Raises:
         WorkError: If the file system fails.
     """
-    path = Path(path).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_path(path)
+    named, path = path, Path(path).expanduser().resolve()
+    # A mount point, as of a container, and the folder one stands in cannot be renamed: filled.
+    is_fixed = path.is_dir() and (path.is_mount() or path == Path.cwd())
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_path(path / path.name if is_fixed else path)
         temporary.mkdir()
         yield temporary
-        for file in temporary.rglob("*"):
-            _sync(file)
-        if path.exists():
-            old = temporary_path(path)
-            os.replace(path, old)
-            os.replace(temporary, path)
-            shutil.rmtree(old)
+        _sync_tree(temporary)
+        if is_fixed:
+            _move_content(temporary, path)
         else:
-            os.replace(temporary, path)
-        _sync(path.parent)
+            _swap(temporary, path)
     except OSError as error:
-        raise WorkError(path, error.strerror or str(error), "Check the disk") from error
+        raise WorkError(named, error.strerror or str(error), "Check the disk") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def temporary_path(path: Path) -> Path:
@@ -132,22 +166,58 @@ def temporary_path(path: Path) -> Path:
 
     The name is independent of the target's, which may already be as long as names can be.
     """
-    _remove_stale(path.parent)
-    return path.parent / f".geoseg-{os.getpid()}-{next(_counter)}{path.suffix}"
+    _remove_stale(path.parent.absolute())
+    suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""
+    for number in _counter:
+        found = path.parent / f".geoseg-{_machine()}-{os.getpid()}-{number}{suffix}"
+        if not os.path.lexists(found):
+            return found
+    raise AssertionError("the counter ends never")
 
 
 def remove_temporary(path: Path) -> None:
     """Remove a temporary file with the side files that GDAL and SQLite put beside it."""
     for suffix in ("", ".aux.xml", ".msk", ".ovr", ".ovr.tmp", "-wal", "-shm", "-journal"):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            Path(f"{path}{suffix}").unlink()
+
+
+def _usable(path: str | Path) -> Path:
+    """The path, refused where the file system cannot even look at it (a name too long)."""
+    path = Path(path).expanduser()
+    try:
+        path.exists()
+    except OSError as error:
+        raise OutputError(path, (error.strerror or str(error)).lower(), "Choose another") from error
+    return path
 
 
 def _refuse_input(path: Path, inputs: Iterable[str | Path]) -> None:
     if not path.exists():
         return
-    for source in inputs:
-        if os.path.exists(source) and os.path.samefile(path, source):
+    for source in map(Path, inputs):
+        if source.exists() and path.samefile(source):
             raise OutputError(path, "is the input itself", "Name another output")
+
+
+def _check_inside(path: Path, inputs: Iterable[str | Path]) -> None:
+    folder = path.resolve()
+    for source in map(Path, inputs):
+        if source.exists() and source.resolve().is_relative_to(folder):
+            raise OutputError(path, f"holds the input {source}", "Name another folder")
+
+
+def _check_replaceable(path: Path, *, overwrite: bool, marker: str | None) -> None:
+    """Whether a folder with content may be replaced."""
+    if not overwrite:
+        raise OutputError(path, "already exists and is not empty", "Give --overwrite to replace it")
+    folder = path.resolve()
+    if any(place.is_relative_to(folder) for place in (Path.cwd(), Path.home())):
+        raise OutputError(path, "is or holds your own folder", "Name a new folder in it")
+    if marker is not None and not (path / marker).exists():
+        raise OutputError(
+            path, f"holds other things, no {marker}, and is not replaced", "Name another folder"
+        )
 
 
 def _existing_parent(path: Path) -> Path:
@@ -158,18 +228,85 @@ def _existing_parent(path: Path) -> Path:
 
 
 def _check_writable(folder: Path) -> None:
+    if not folder.is_dir():
+        raise OutputError(folder, "is a file, a folder is wanted", "Name another folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(folder, "cannot be written to", "Choose a folder you may write to")
 
 
+def _rename(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    if not overwrite:
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError as error:
+            raise OutputError(
+                path, "was made by another program meanwhile", "Give --overwrite to replace it"
+            ) from error
+        except OSError:
+            pass  # A file system without hard links.
+        else:
+            return  # The temporary name is removed by the caller.
+    temporary.replace(path)
+
+
+def _swap(temporary: Path, path: Path) -> None:
+    """Put a folder in the place of another, which is put back if that fails."""
+    old = None
+    if path.exists():
+        old = temporary_path(path)
+        path.replace(old)
+    try:
+        temporary.replace(path)
+    except OSError:
+        if old is not None:
+            old.replace(path)
+        raise
+    _sync_folder(path.parent)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _move_content(temporary: Path, path: Path) -> None:
+    """Put a folder's entries in the place of those of another."""
+    for entry in list(path.iterdir()):
+        if entry == temporary:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    for entry in list(temporary.iterdir()):
+        entry.replace(path / entry.name)
+    _sync_folder(path)
+
+
+@functools.cache
 def _remove_stale(folder: Path) -> None:
+    """Remove what dead processes left in a folder, once per process."""
     for entry in folder.glob(".geoseg-*"):
         match = _TEMPORARY_NAME.match(entry.name)
-        if match and not _is_running(int(match.group(1))):
+        with contextlib.suppress(OSError):
+            if match is None or _is_in_use(entry, match.group(1), int(match.group(2))):
+                continue
             if entry.is_dir():
                 shutil.rmtree(entry, ignore_errors=True)
             else:
-                entry.unlink(missing_ok=True)
+                entry.unlink()
+
+
+def _is_in_use(entry: Path, machine: str, pid: int) -> bool:
+    if machine != _machine():
+        return time.time() - entry.stat().st_mtime < _STALE_SECONDS
+    return _is_running(pid)
+
+
+@functools.cache
+def _machine() -> str:
+    """Tells machines, and containers with process numbers of their own, that share a folder."""
+    space = ""
+    with contextlib.suppress(OSError):
+        space = str(Path("/proc/self/ns/pid").readlink())
+    return f"{zlib.crc32(f'{platform.node()} {space}'.encode()):08x}"
 
 
 def _is_running(pid: int) -> bool:
@@ -180,6 +317,22 @@ def _is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _sync_tree(folder: Path) -> None:
+    """Bring a folder's files to the disk, many at once: one by one takes milliseconds each."""
+    entries = list(folder.rglob("*"))
+    if len(entries) > _MANY_FILES and hasattr(os, "sync"):
+        os.sync()
+        return
+    for entry in [*entries, folder]:
+        _sync(entry)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring names to the disk, where the file system can: some network ones cannot."""
+    with contextlib.suppress(OSError):
+        _sync(folder)
 
 
 def _sync(path: Path) -> None:

@@ -31,24 +31,46 @@ def find_scenes(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
 
 def _expand(entry: str) -> list[str]:
     if entry.startswith("@"):
-        lists = Path(entry[1:])
-        if not lists.is_file():
-            raise SceneError(entry, "is no list of paths", "Name a text file, one path a line")
-        lines = [line.strip() for line in lists.read_text(encoding="utf-8").splitlines()]
-        return [path for line in lines if line and line[0] not in "@#" for path in _expand(line)]
+        return _expand_list(entry)
     if is_remote(entry):
         return [entry]
     entry = os.path.expanduser(entry)
     if os.path.isdir(entry):
-        matches = sorted(
-            str(p)
-            for p in Path(entry).iterdir()
-            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-        )
+        matches = sorted(str(path) for path in Path(entry).iterdir() if _is_scene_name(path))
     elif os.path.exists(entry):
         matches = [entry]
     else:
-        matches = sorted(glob.glob(entry, recursive=True))
+        matches = _expand_glob(entry)
     if not matches:
         raise SceneError(entry, "stands for no scene", "Check the path")
     return matches
+
+
+def _expand_list(entry: str) -> list[str]:
+    """The scenes of a text file, one entry a line; empty lines and `#` lines are passed over."""
+    try:
+        text = Path(entry[1:]).expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SceneError(entry, "is no list of paths", "Name a text file, a path a line") from error
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if not lines:
+        raise SceneError(entry, "holds no path", "Name a text file, a path a line")
+    for line in lines:
+        if line.startswith("@"):
+            raise SceneError(entry, f"names another list, {line}", "Put its paths in directly")
+    return [path for line in lines for path in _expand(line)]
+
+
+def _expand_glob(pattern: str) -> list[str]:
+    """Files of a glob; without a suffix of its own it passes over side files and folders."""
+    names_suffix = not set("*?]") & set(Path(pattern).suffix or "*")
+    return sorted(
+        path
+        for path in glob.glob(pattern, recursive=True)
+        if os.path.isfile(path) and (names_suffix or _is_scene_name(Path(path)))
+    )
+
+
+def _is_scene_name(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()

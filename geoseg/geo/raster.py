@@ -11,20 +11,43 @@ import numpy as np
 import numpy.typing as npt
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import CRSError, RasterioError
+from rasterio.enums import Resampling
+from rasterio.errors import CRSError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from geoseg.errors import ConfigError, SceneError
-from geoseg.geo.gdal import file_stamp, keep_handle, kept_handle, open_dataset, reason
+from geoseg.geo.bands import (
+    Colormap,
+    choose_bands,
+    colormap_of,
+    common_dtype,
+    expand_palette,
+)
+from geoseg.geo.gdal import (
+    GDAL_ERRORS,
+    file_stamp,
+    keep_handle,
+    kept_handle,
+    open_dataset,
+    reason,
+)
 from geoseg.geo.grid import Grid
+from geoseg.geo.validity import (
+    Validity,
+    alpha_band,
+    has_mask,
+    nodata_of,
+    read_mask,
+    valid_pixels,
+    validity_of,
+)
+from geoseg.geo.validity import has_data as has_data  # noqa: PLC0414  tiles ask it of Raster data
 
 logger = logging.getLogger(__name__)
 
 ResamplingName = Literal["nearest", "bilinear", "cubic", "average", "mode"]
-Validity = Literal["all", "values", "mask"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +110,13 @@ class Scene:
     """Value that means no data, where the file declares one."""
 
     bands: tuple[int, ...]
-    """Numbers of the bands in the file, from 1; alpha is never among them."""
+    """Numbers of the bands in the file, from 1; alpha is never among them. Of an expanded
+    palette: 1 red, 2 green, 3 blue."""
 
     band_names: tuple[str, ...]
     """Names of the bands; empty where the file has none."""
 
-    colormap: dict[int, tuple[int, int, int, int]] | None = None
+    colormap: Colormap | None = None
     """Colours of a paletted raster: value to red, green, blue, alpha (0 to 255)."""
 
     options: SceneOptions
@@ -100,6 +124,9 @@ class Scene:
 
     validity: Validity = "all"
     """Where `valid` comes from beside NaN: nothing, the nodata value, or a mask or alpha band."""
+
+    nodata_values: tuple[float | None, ...] = ()
+    """Nodata values by which `valid` is told, one a file band read; none where a mask rules."""
 
     stamp: tuple[int, int] = (0, 0)
     """Size and change time of the file when it was opened."""
@@ -139,14 +166,14 @@ class Scene:
 
         Raises:
             SceneError: If the file is broken there, or has changed since it was opened.
+            ValueError: If the window leaves the grid, or is not of whole pixels.
         """
-        window = window or self.grid.window
+        window = self._checked(window)
         grid = self.grid.crop(window)
         dataset = self._handle()
         try:
-            data = self._read_data(dataset, window, shape)
-            valid = self._read_valid(dataset, data, window, shape)
-        except RasterioError as error:
+            data, valid = self._read(dataset, window, shape)
+        except GDAL_ERRORS as error:
             raise SceneError(
                 self.path,
                 f"cannot be read at rows {window.row_off} to {window.row_off + window.height} "
@@ -162,48 +189,62 @@ class Scene:
         """Rows of the file's blocks, so that rows can be read without decoding any twice."""
         return int(self._handle().block_shapes[0][0])
 
+    def _checked(self, window: Window | None) -> Window:
+        if window is None:
+            return self.grid.window
+        (top, bottom), (left, right) = window.toranges()
+        inside = 0 <= top < bottom <= self.grid.height and 0 <= left < right <= self.grid.width
+        if not inside or any(side != int(side) for side in (top, bottom, left, right)):
+            raise ValueError(f"{window} is not of whole pixels within {self.grid.shape}")
+        return window
+
     def _handle(self) -> DatasetReader | WarpedVRT:
+        if file_stamp(self.path) != self.stamp:
+            raise SceneError(self.path, "has changed since it was opened", "Run again")
         key = (self.path, self.stamp, self.options)
         dataset = kept_handle(key)
         if dataset is not None:
             return dataset
-        if file_stamp(self.path) != self.stamp:
-            raise SceneError(self.path, "has changed since it was opened", "Run again")
         source = open_dataset(self.path, trust_vrt=self.options.trust_vrt)
         if self.options.resolution is not None:
-            return keep_handle(key, _warped(source, self))
+            return keep_handle(key, self._warped(source))
         return keep_handle(key, source)
 
-    def _read_data(
-        self, dataset: DatasetReader | WarpedVRT, window: Window, shape: tuple[int, int] | None
-    ) -> npt.NDArray[Any]:
-        out_shape = None if shape is None else (len(self.bands), *shape)
-        data: npt.NDArray[Any] = dataset.read(
-            list(self.bands), window=window, out_shape=out_shape, resampling=self._resampling()
+    def _warped(self, source: DatasetReader) -> WarpedVRT:
+        """A view of the file on the grid of another resolution."""
+        nodata = self.nodata_values[0]
+        if nodata is None and np.dtype(self.dtype).kind == "f":
+            nodata = float("nan")
+        return WarpedVRT(
+            source,
+            src_crs=self.grid.crs,
+            crs=self.grid.crs,
+            transform=self.grid.transform,
+            height=self.grid.height,
+            width=self.grid.width,
+            resampling=self._resampling(),
+            src_nodata=nodata,
+            nodata=nodata,
+            add_alpha=has_mask(source) and alpha_band(source) is None,
         )
-        if self.colormap is not None and self.options.expand_palette:
-            data = _palette_table(self.colormap, data.dtype)[:, data[0]]
-        return data
 
-    def _read_valid(
-        self,
-        dataset: DatasetReader | WarpedVRT,
-        data: npt.NDArray[Any],
-        window: Window,
-        shape: tuple[int, int] | None,
-    ) -> npt.NDArray[np.bool_]:
-        nodata = self.nodata if self.validity == "values" and not self._is_expanded() else None
-        valid: npt.NDArray[np.bool_] = np.any(has_data(data, nodata), axis=0)
+    def _read(
+        self, dataset: DatasetReader | WarpedVRT, window: Window, shape: tuple[int, int] | None
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Values (bands, height, width), and where they are valid (height, width)."""
+        bands = [1] if self._is_expanded else list(self.bands)
+        out_shape = None if shape is None else (len(bands), *shape)
+        data: npt.NDArray[Any] = dataset.read(
+            bands, window=window, out_shape=out_shape, resampling=self._resampling()
+        )
+        valid = valid_pixels(data, self.nodata_values)
         if self.validity == "mask":
-            alpha = _alpha_band(dataset)
-            mask = (
-                dataset.read_masks(1, window=window, out_shape=shape)
-                if alpha is None
-                else dataset.read(alpha, window=window, out_shape=shape)
-            )
-            valid &= mask > 0
-        return valid
+            valid &= read_mask(dataset, window, shape)
+        if self._is_expanded and self.colormap is not None:
+            data = expand_palette(data[0], self.colormap, self.bands)
+        return data, valid
 
+    @property
     def _is_expanded(self) -> bool:
         return self.colormap is not None and self.options.expand_palette
 
@@ -213,89 +254,43 @@ class Scene:
         return Resampling[self.options.resampling]
 
 
-def has_data(data: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[np.bool_]:
-    """Which values are data: neither `nodata` nor NaN nor infinite.
-
-    Args:
-        data: Values of any shape and dtype.
-        nodata: Value that means no data; one that the dtype cannot hold hides nothing.
-
-    Returns:
-        True where there is data, in the shape of `data`.
-    """
-    if data.dtype.kind == "f":
-        known: npt.NDArray[np.bool_] = np.isfinite(data)
-        return known if nodata is None else known & (data != data.dtype.type(nodata))
-    if nodata is None or not _holds(data.dtype, nodata):
-        return np.ones(data.shape, dtype=np.bool_)
-    return np.asarray(data != data.dtype.type(nodata))
-
-
 def _describe(path: str, dataset: DatasetReader, options: SceneOptions) -> Scene:
     if dataset.subdatasets:
         logger.warning("%s: holds several pages or rasters; the first is taken", path)
-    colormap = _colormap(dataset)
-    bands, names = _choose_bands(path, dataset, options, colormap)
-    nodata = dataset.nodatavals[bands[0] - 1]
+    colormap = colormap_of(dataset) if dataset.count else None
+    expand = colormap is not None and options.expand_palette
+    bands, names = choose_bands(path, dataset, options.bands, expand=expand)
+    file_bands = (1,) if expand else bands
+    dtype = common_dtype(path, dataset, file_bands)
+    nodata_values = nodata_of(dataset, file_bands)
     grid = _grid(path, dataset, options)
     if options.resolution is not None:
         grid = grid.at_resolution(options.resolution)
+        _check_one_nodata(path, nodata_values)
     return Scene(
         path=path,
         grid=grid,
-        count=len(names),
-        dtype=_dtype(path, dataset, bands),
-        nodata=nodata,
+        count=len(bands),
+        dtype="uint8" if expand else dtype,
+        nodata=dataset.nodatavals[file_bands[0] - 1],
         bands=bands,
         band_names=names,
         colormap=colormap,
         options=options,
-        validity=_validity(dataset),
+        validity=validity_of(dataset, file_bands),
+        nodata_values=nodata_values,
         stamp=file_stamp(path),
     )
 
 
-def _dtype(path: str, dataset: DatasetReader, bands: tuple[int, ...]) -> str:
-    dtypes = sorted({dataset.dtypes[band - 1] for band in bands})
-    if len(dtypes) > 1:
-        raise SceneError(path, f"has bands of types {', '.join(dtypes)}", "Choose --bands of one")
-    if "complex" in dtypes[0]:
-        raise SceneError(path, f"holds {dtypes[0]} numbers", "Give their amplitude instead")
-    return str(dtypes[0])
-
-
-def _choose_bands(
-    path: str,
-    dataset: DatasetReader,
-    options: SceneOptions,
-    colormap: dict[int, tuple[int, int, int, int]] | None,
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    alpha = _alpha_band(dataset)
-    available = [band for band in dataset.indexes if band != alpha]
-    if colormap is not None and options.expand_palette:
-        return (1,), ("red", "green", "blue")
-    names = _band_names(dataset, available)
-    if options.bands is None:
-        return tuple(available), names
-    by_name = {name.lower(): band for name, band in zip(names, available, strict=True) if name}
-    chosen: list[int] = []
-    for wanted in options.bands:
-        band = wanted if isinstance(wanted, int) else by_name.get(wanted.lower())
-        if band is None or band not in available:
-            listing = ", ".join(f"{b} {n}".strip() for b, n in zip(available, names, strict=True))
-            raise SceneError(path, f"has no band {wanted!r}", f"Its bands are: {listing}")
-        chosen.append(band)
-    return tuple(chosen), tuple(names[available.index(band)] for band in chosen)
-
-
-def _band_names(dataset: DatasetReader, bands: list[int]) -> tuple[str, ...]:
-    """Descriptions; where a file has none, red, green and blue by its colour interpretation."""
-    names = [dataset.descriptions[band - 1] or "" for band in bands]
-    colors = [dataset.colorinterp[band - 1] for band in bands]
-    primary = {ColorInterp.red, ColorInterp.green, ColorInterp.blue}
-    if not any(names) and set(colors) == primary:
-        names = [color.name for color in colors]
-    return tuple(names)
+def _check_one_nodata(path: str, values: tuple[float | None, ...]) -> None:
+    if len({str(value) for value in values}) > 1:
+        listing = ", ".join(str(value) for value in values)
+        raise SceneError(
+            path,
+            f"has bands of unlike nodata values ({listing}), which cannot be resampled together",
+            "Choose --bands of one, or leave --resolution out",
+        )
 
 
 def _grid(path: str, dataset: DatasetReader, options: SceneOptions) -> Grid:
@@ -331,60 +326,3 @@ def _assumed_crs(path: str, options: SceneOptions) -> CRS:
         raise ConfigError(
             "--assume-crs", f"{options.assume_crs!r} is no CRS", "Give one such as EPSG:32632"
         ) from error
-
-
-def _holds(dtype: np.dtype[Any], value: float) -> bool:
-    limits = np.iinfo(dtype)
-    return bool(float(value).is_integer() and limits.min <= value <= limits.max)
-
-
-def _validity(dataset: DatasetReader) -> Validity:
-    flags = dataset.mask_flag_enums[0]
-    if _alpha_band(dataset) is not None or MaskFlags.per_dataset in flags:
-        return "mask"
-    if any(value is not None for value in dataset.nodatavals):
-        return "values"
-    return "all"
-
-
-def _alpha_band(dataset: DatasetReader | WarpedVRT) -> int | None:
-    for band, color in zip(dataset.indexes, dataset.colorinterp, strict=True):
-        if color == ColorInterp.alpha:
-            return int(band)
-    return None
-
-
-def _colormap(dataset: DatasetReader) -> dict[int, tuple[int, int, int, int]] | None:
-    if dataset.count != 1 or dataset.colorinterp[0] != ColorInterp.palette:
-        return None
-    colormap: dict[int, tuple[int, int, int, int]] = dataset.colormap(1)
-    return colormap
-
-
-def _palette_table(
-    colormap: dict[int, tuple[int, int, int, int]], dtype: np.dtype[Any]
-) -> npt.NDArray[np.uint8]:
-    """A table (3, values) of red, green, blue by index."""
-    table = np.zeros((3, np.iinfo(dtype).max + 1), dtype=np.uint8)
-    for value, color in colormap.items():
-        table[:, value] = color[:3]
-    return table
-
-
-def _warped(source: DatasetReader, scene: Scene) -> WarpedVRT:
-    nodata = scene.nodata
-    if nodata is None and np.dtype(scene.dtype).kind == "f":
-        nodata = float("nan")
-    hidden = scene.validity == "mask" and _alpha_band(source) is None
-    crs = scene.grid.crs
-    return WarpedVRT(
-        source,
-        src_crs=crs,
-        crs=crs,
-        transform=scene.grid.transform,
-        height=scene.grid.height,
-        width=scene.grid.width,
-        resampling=scene._resampling(),
-        nodata=nodata,
-        add_alpha=hidden,
-    )

@@ -1,11 +1,13 @@
 """What a VRT (a small XML file that points at other rasters) may point at.
 
 A VRT from elsewhere can name any file of this machine, a URL, or Python code. GDAL's own guards
-differ by version, so the file is read before GDAL opens it.
+differ by version, so the file is read before GDAL opens it. GDAL takes names of elements without
+regard to case, and an attribute for an element of that name; so does this check.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,9 +16,22 @@ from geoseg.errors import SceneError
 MAX_BYTES = 64 << 20
 """A VRT over a hundred thousand sources stays below this."""
 
-_SOURCE_TAGS = {"SourceFilename", "SourceDataset"}
-_CODE_TAGS = {"PixelFunctionCode", "PixelFunctionLanguage"}
+_HEAD_BYTES = 4096
+_SOURCE_TAGS = {"sourcefilename", "sourcedataset"}
+_CODE_TAGS = {"pixelfunctioncode", "pixelfunctionlanguage"}
+_FILE_TAGS = {"dempath"}
+_FILE_KEYS = {"x_dataset", "y_dataset", "overview_file"}
+_PLAIN_KINDS = {"vrtwarpeddataset", "vrtpansharpeneddataset", "vrtwarpedrasterband"} | {
+    "vrtsourcedrasterband",
+    "vrtderivedrasterband",
+    "vrtpansharpenedrasterband",
+}
 _REMOTE_MARKS = ("://", "/vsi", "\\\\")
+_IMAGE_MARKS = (
+    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF, BigTIFF
+    *(b"\x89PNG", b"\xff\xd8\xff", b"EHFA_HEADER_TAG"),  # PNG, JPEG, Erdas Imagine
+    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),  # JPEG 2000
+)
 _CURE = "Give --trust-vrt if you know where it comes from"
 
 
@@ -28,47 +43,86 @@ def check_vrt(path: Path) -> None:
 
     Raises:
         SceneError: If it is no sound XML, holds code, raw bands, remote or absolute-elsewhere
-            sources, or names a source that does not exist.
+            sources, sources that are no plain images, or names one that does not exist.
     """
-    _check(path.resolve(), path.resolve().parent, depth=0)
+    root = path.resolve().parent
+    seen, waiting = {path.resolve()}, [path.resolve()]
+    while waiting:
+        found = set(_nested(waiting.pop(), root))
+        waiting += found - seen
+        seen |= found
 
 
-def _check(path: Path, root: Path, depth: int) -> None:
-    if depth > 8:
-        raise SceneError(path, "VRTs refer to each other too deeply", "Flatten them")
+def _nested(path: Path, root: Path) -> Iterator[Path]:
+    """Check one VRT; yields the VRTs among its sources."""
     for element in _parse(path).iter():
-        if element.tag in _CODE_TAGS:
-            raise SceneError(path, "holds program code", _CURE)
-        if element.get("subClass") == "VRTRawRasterBand":
-            raise SceneError(path, "reads raw bytes of another file", _CURE)
-        if element.tag in _SOURCE_TAGS:
+        tag = _plain(element.tag)
+        _check_element(path, tag, element)
+        if tag in _SOURCE_TAGS:
             source = _source_path(path, element, root)
-            if source.suffix.lower() == ".vrt":
-                _check(source, root, depth + 1)
+            if _is_vrt(path, source):
+                yield source
 
 
 def _parse(path: Path) -> ElementTree.Element:
     if path.stat().st_size > MAX_BYTES:
         raise SceneError(path, f"is larger than {MAX_BYTES >> 20} MiB, no VRT is", "Check it")
     text = path.read_bytes()
+    if b"\0" in text:  # UTF-16, which GDAL does not read either, would hide what follows.
+        raise SceneError(path, "is not a VRT (it holds binary data)", "Check the file")
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
         raise SceneError(path, "declares XML entities", "Remove them")
     try:
         return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise SceneError(path, f"is not a VRT ({error})", "Check the file") from error
+
+
+def _check_element(vrt: Path, tag: str, element: ElementTree.Element) -> None:
+    attributes = {_plain(key): value for key, value in element.attrib.items()}
+    names = {tag, *attributes}
+    if names & _CODE_TAGS:
+        raise SceneError(vrt, "holds program code", _CURE)
+    kind = attributes.get("subclass", "")
+    if "raw" in kind.lower() or tag == "subclass":
+        raise SceneError(vrt, "reads raw bytes of another file", _CURE)
+    if kind and kind.lower() not in _PLAIN_KINDS:
+        raise SceneError(vrt, f"is of an unusual kind ({kind})", _CURE)
+    is_hidden = _SOURCE_TAGS & set(attributes) or tag == "relativetovrt"
+    if is_hidden or names & _FILE_TAGS or attributes.get("key", "").lower() in _FILE_KEYS:
+        raise SceneError(vrt, "names a file in an unusual place", _CURE)
 
 
 def _source_path(vrt: Path, element: ElementTree.Element, root: Path) -> Path:
     name = (element.text or "").strip()
     if any(mark in name.lower() for mark in _REMOTE_MARKS) or _names_a_driver(name):
         raise SceneError(vrt, f"has a source that is not a plain file: {name}", _CURE)
-    source = (vrt.parent / name).resolve()
+    attributes = {_plain(key): value.strip() for key, value in element.attrib.items()}
+    relative = attributes.get("relativetovrt", "0")
+    if relative not in {"0", "1"}:
+        raise SceneError(vrt, f"has relativeToVRT={relative!r}, 0 or 1 is known", _CURE)
+    source = ((vrt.parent if relative == "1" else Path.cwd()) / name).resolve()
     if not source.is_relative_to(root):
         raise SceneError(vrt, f"has a source outside its folder: {name}", _CURE)
-    if not source.exists():
+    if not source.is_file():
         raise SceneError(vrt, f"has a source that does not exist: {name}", "Restore it")
     return source
+
+
+def _is_vrt(vrt: Path, source: Path) -> bool:
+    """Whether GDAL would open a source as a VRT, which it tells by content, not by name."""
+    with source.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if b"<vrtdataset" in head.lower():
+        return True
+    if not head.startswith(_IMAGE_MARKS):
+        raise SceneError(vrt, f"has a source that is no plain image: {source.name}", _CURE)
+    return False
+
+
+def _plain(name: str) -> str:
+    """An XML name without namespace, in lower case."""
+    return name.rpartition("}")[2].lower()
 
 
 def _names_a_driver(name: str) -> bool:
