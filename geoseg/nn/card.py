@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
@@ -77,6 +77,8 @@ class ModelCard(BaseModel):
             raise ValueError(f"stride {self.stride} is larger than window {self.window}")
         if not _is_number_type(self.dtype):
             raise ValueError(f"dtype {self.dtype!r} is no type of pixels")
+        if self.stats and not _are_stats(self.stats, len(self.bands)):
+            raise ValueError(f"stats are not those of {len(self.bands)} bands")
         return self
 
     @property
@@ -129,3 +131,12 @@ def _is_number_type(name: str) -> bool:
         return np.dtype(name).kind in "iuf"
     except (TypeError, ValueError):
         return False
+
+
+def _are_stats(content: dict[str, Any], bands: int) -> bool:
+    try:
+        stats = BandStats.from_dict(content)
+    except (KeyError, TypeError, ValueError):
+        return False
+    columns = (stats.mean, stats.std, stats.min, stats.max, stats.p2, stats.p98)
+    return all(len(column) == bands for column in (stats.count, *columns))
