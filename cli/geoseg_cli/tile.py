@@ -181,7 +181,8 @@ def _weights(pairs: tuple[tuple[str, str], ...]) -> dict[str, float] | None:
 
 def _print_tiles(tiles: TileSet) -> None:
     click.echo(f"{len(tiles.tiles)} tiles -> {tiles.root}")
-    for split, classes in tiles.class_counts.items():
+    for split in ("train", "val", "test"):
+        classes = tiles.class_counts[split]
         labelled = max(sum(classes.values()), 1)
         shares = ", ".join(f"{name} {pixels / labelled:.1%}" for name, pixels in classes.items())
         count = sum(tile.split == split for tile in tiles.tiles)

@@ -1,0 +1,47 @@
+"""The pages tell of the options that there are, and of all commands."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+
+from geoseg_cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OF_OTHERS = {"--editable", "--index-url", "--extra-index-url"}
+
+
+def all_options():
+    found = {"--help", "--version"}
+    for module, _ in COMMANDS.values():
+        command = import_module(module).command
+        found.update(text for param in command.params for text in param.opts)
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_the_help_of_the_list(name):
+    module, text = COMMANDS[name]
+    command = import_module(module).command
+    assert isinstance(command, click.Command)
+    assert command.name == name
+    assert command.help.splitlines()[0].rstrip(".").startswith(text.rstrip(".").split(",")[0][:20])
+    assert all(param.help for param in command.params if isinstance(param, click.Option))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_on_the_pages_exist(page):
+    text = page.read_text(encoding="utf-8")
+    commands = re.findall(r"(?:geoseg [^\n`]*|`-[^`\n]*`)", text)
+    told = {word for line in commands for word in re.findall(r"(?<![\w-])--[a-z][a-z-]+", line)}
+    assert told - all_options() - OF_OTHERS == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_the_pages_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
