@@ -15,9 +15,11 @@ from types import FrameType
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from geoseg.errors import ConfigError
 from geoseg.geo.outputs import publish
+from geoseg.nn.checkpoints import write_checkpoint
 from geoseg.nn.config import LoopConfig
 from geoseg.progress import Progress, Task
 
@@ -187,11 +189,17 @@ class Journal(Callback):
 class Keeper(Callback):
     """Keeps the last and the best state of the network, and ends what gets no better.
 
+    Checkpoints are written after an epoch, but not so often that writing takes more than a
+    twentieth of the time; the last epoch's always.
+
     Args:
         folder: Where `last.ckpt` and `best.ckpt` go.
         config: Tells what is monitored, and how long without a better figure is too long.
         journal: Has the figures.
     """
+
+    writing_share = 0.05
+    """Most of the time that goes into writing checkpoints."""
 
     def __init__(self, folder: Path, config: LoopConfig, journal: Journal) -> None:
         self.last = folder / "last.ckpt"
@@ -200,6 +208,9 @@ class Keeper(Callback):
         self._early_stop = config.early_stop
         self._journal = journal
         self._state: dict[str, Any] = {"best": math.nan, "epoch": 0, "confusion": []}
+        self._best_weights: dict[str, Tensor] | None = None
+        self._next_write = 0.0
+        self._written_epoch = 0
 
     @property
     def best_epoch(self) -> int:
@@ -214,29 +225,49 @@ class Keeper(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A run that was ended early stays so when it is resumed."""
         del pl_module
-        if self._journal.history and self._is_stuck(self._journal.history[-1]):
-            trainer.should_stop = True
+        if self._journal.history:
+            self._written_epoch = len(self._journal.history)
+            trainer.should_stop |= self._is_stuck(self._journal.history[-1])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the state; the best one when it is the best so far."""
+        """Remember the state if it is the best so far; write it if it is time."""
         row = self._journal.history[-1]
         figure = self._figure(row)
         if self._is_better(figure):
             matrix = pl_module.confusion.matrix.tolist()
             self._state = {"best": figure, "epoch": row["epoch"], "confusion": matrix}
-            trainer.save_checkpoint(self.best, weights_only=True)
-        trainer.save_checkpoint(self.last)
+            state = pl_module.state_dict()
+            self._best_weights = {k: v.detach().to("cpu", copy=True) for k, v in state.items()}
         if self._is_stuck(row):
             logger.info("no better %s in %d epochs: training ends", self._key, self._early_stop)
             trainer.should_stop = True
+        if time.monotonic() >= self._next_write:
+            self._write(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last state."""
+        del pl_module
+        if self._written_epoch < len(self._journal.history):
+            self._write(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the best figure and its epoch."""
+        """What a checkpoint keeps: the best figure, its epoch and confusion matrix."""
         return dict(self._state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the best figure of a checkpoint."""
         self._state = dict(state_dict)
+
+    def _write(self, trainer: Trainer) -> None:
+        began = time.monotonic()
+        if self._best_weights is not None:
+            # Before the last one, which says that it is there.
+            write_checkpoint({"state_dict": self._best_weights}, self.best)
+            self._best_weights = None
+        trainer.save_checkpoint(self.last)
+        self._written_epoch = len(self._journal.history)
+        now = time.monotonic()
+        self._next_write = now + (now - began) / self.writing_share
 
     def _figure(self, row: Mapping[str, float]) -> float:
         if self._key not in row:

@@ -31,16 +31,13 @@ class AtomicCheckpointIO(CheckpointIO):
             WorkError: If the disk is full or fails.
         """
         del storage_options
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with publish(path) as temporary:
-            try:
-                torch.save(checkpoint, temporary)
-            except RuntimeError as error:  # so torch tells that a write failed
-                reason = str(error).splitlines()[0]
-                raise WorkError(path, f"cannot be written ({reason})", "Check the disk") from error
+        write_checkpoint(checkpoint, path)
 
     def load_checkpoint(
-        self, path: str | Path, map_location: object = None, weights_only: bool | None = None,  # noqa: FBT001 - Lightning's signature
+        self,
+        path: str | Path,
+        map_location: object = None,
+        weights_only: bool | None = None,  # noqa: FBT001 - Lightning's signature
     ) -> dict[str, Any]:
         """Read a checkpoint into main memory.
 
@@ -53,6 +50,21 @@ class AtomicCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint, if it is there."""
         Path(path).unlink(missing_ok=True)
+
+
+def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Write tensors and plain values; a file of that name is replaced when the new one is whole.
+
+    Raises:
+        WorkError: If the disk is full or fails.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with publish(path) as temporary:
+        try:
+            torch.save(dict(checkpoint), temporary)
+        except RuntimeError as error:  # so torch tells that a write failed
+            reason = str(error).splitlines()[0]
+            raise WorkError(path, f"cannot be written ({reason})", "Check the disk") from error
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

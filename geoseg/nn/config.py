@@ -243,8 +243,10 @@ def dump_config(config: TrainConfig) -> str:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    text = ""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text)
     except FileNotFoundError as error:
         raise ConfigError(path, "does not exist", "Check the path") from error
     except UnicodeDecodeError as error:
@@ -252,8 +254,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(path, f"cannot be read: {error.strerror}", "Check the path") from error
     except tomllib.TOMLDecodeError as error:
-        # The parser's text ends with "(at line 3, column 7)".
-        raise ConfigError(path, f"is not valid TOML: {error}", "Mend that line") from error
+        # The parser's text ends with "(at line 3, column 7)" or "(at end of document)".
+        end = f"at the end, line {len(text.splitlines())}"
+        reason = str(error).replace("at end of document", end)
+        raise ConfigError(path, f"is not valid TOML: {reason}", "Mend that line") from error
 
 
 def _parse_override(text: str) -> dict[str, Any]:

@@ -266,8 +266,8 @@ def collate(samples: Sequence[Batch | GeosegError]) -> Batch | GeosegError:
 
 def _worker_context() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
-    # The server imports this once; the workers it forks then start at once.
-    context.set_forkserver_preload([__name__])
+    # The server imports them once; the workers it forks then start at once.
+    context.set_forkserver_preload(["geoseg.nn.sources", "geoseg.nn.window_sources"])
     return context
 
 
