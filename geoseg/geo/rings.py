@@ -254,7 +254,7 @@ def _follow(following: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], In
     count = len(following)
     indptr = np.arange(count + 1, dtype=np.int32)
     graph = csr_array((np.ones(count, np.int8), following, indptr), shape=(count, count))
-    ring_count, ring = connected_components(graph, directed=True, connection="weak")
+    ring_count, ring = connected_components(graph, directed=True, connection="strong")
     first = np.empty(ring_count, np.int32)
     first[ring[::-1]] = np.arange(count - 1, -1, -1, dtype=np.int32)
     path = following.copy()

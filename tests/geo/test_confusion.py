@@ -154,6 +154,11 @@ def test_majority_is_the_constant_map() -> None:
     assert found["mean_iou"] == expected["mean_iou"]
 
 
+def test_majority_of_a_larger_whole_may_be_given():
+    found = majority_scores([[8, 0], [0, 2]], majority=1)
+    assert (found["class"], found["pixel_accuracy"]) == (1, 0.2)
+
+
 @pytest.mark.parametrize("matrix", [[[1, 2, 3]], [1, 2]])
 def test_matrix_must_be_square(matrix: list[object]) -> None:
     with pytest.raises(ValueError, match="square"):
