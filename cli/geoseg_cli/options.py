@@ -193,12 +193,13 @@ def labels(function: F) -> F:
     ) -> object:
         from geoseg.geo.labels import LabelOptions
 
+        plain = arguments.get("assume_crs") == "none"  # then labels lie on plain pixels too
         chosen = LabelOptions(
             field=label_field,
             layer=label_layer,
             buffer=label_buffer,
             extent=label_extent,
-            assume_crs=label_crs,
+            assume_crs=label_crs or ("none" if plain else None),
         )
         return function(label_options=chosen, **arguments)
 

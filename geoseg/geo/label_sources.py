@@ -336,7 +336,7 @@ def check_crs(path: str, crs: CRS | None, grid: Grid) -> None:
         raise LabelError(
             path,
             "has no CRS, but the scene has one",
-            "Give it by --assume-crs, or take both as plain pixels by --assume-crs none",
+            "Give it by --label-crs, or take both as plain pixels by --assume-crs none",
         )
     if crs is not None and grid.crs is None:
         raise LabelError(

@@ -347,7 +347,7 @@ def _polygons(
         raise LabelError(
             path,
             f"{found.thin} features are points or lines, which cover no ground",
-            "Give --buffer METRES to widen them",
+            "Give --label-buffer METRES to widen them",
         )
     if found.thin and buffer is not None:
         geometries = _widen(path, geometries, crs, buffer)
@@ -359,7 +359,7 @@ def _polygons(
 
 def _widen(path: str, geometries: Geometries, crs: CRS | None, buffer: float) -> Geometries:
     if not buffer > 0:
-        raise LabelError("--buffer", f"{buffer} m is not above 0", "Give metres above 0")
+        raise LabelError("--label-buffer", f"{buffer} m is not above 0", "Give metres above 0")
     thin = ~shapely.is_missing(geometries) & ~is_polygonal(geometries)
     logger.info("%s: %d points or lines widened by %g m", path, thin.sum(), buffer)
     result = geometries.copy()

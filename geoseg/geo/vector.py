@@ -192,7 +192,7 @@ def _parse_crs(text: str) -> CRS:
         return CRS.from_user_input(text)
     except CRSError as error:
         raise ConfigError(
-            "--assume-crs", f"{text!r} is no CRS", "Give one such as EPSG:32632"
+            "--label-crs", f"{text!r} is no CRS", "Give one such as EPSG:32632"
         ) from error
 
 

@@ -45,3 +45,11 @@ def test_links_between_the_pages_lead_somewhere(page):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
     missing = [link for link in links if not (page.parent / link).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "geoseg").rglob("*.py")), ids=lambda f: f.stem)
+def test_options_that_errors_name_exist(file):
+    text = file.read_text(encoding="utf-8")
+    quoted = re.findall(r'"[^"\n]*--[a-z][^"\n]*"', text)
+    told = {word for each in quoted for word in re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", each)}
+    assert told - all_options() == set()

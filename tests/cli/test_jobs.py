@@ -124,3 +124,46 @@ def test_vectorize_prints_what_it_made(tmp_path):
     found = json.loads(CliRunner().invoke(command, words, catch_exceptions=False).stdout)
     assert (found["polygons"], found["unit"]) == (2, "m2")
     assert sorted(found["areas"].values()) == [pytest.approx(4), pytest.approx(16)]
+
+
+@pytest.mark.parametrize("job", ["tile", "evaluate"])
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--assume-crs", "none"], "none"),
+        (["--assume-crs", "EPSG:32633"], None),
+        (["--label-crs", "EPSG:4326"], "EPSG:4326"),
+    ],
+)
+def test_crs_of_labels(monkeypatch, job, words, expected):
+    call = called_with(monkeypatch, job, [*MINIMAL[job], *words])
+    options = next(v for v in call.values if hasattr(v, "labels"))
+    assert options.labels.assume_crs == expected
+
+
+def test_labels_are_told_apart(monkeypatch):
+    words = [
+        *(*MINIMAL["tile"], "--legend", "l.toml", "--label-field", "kind", "--label-layer", "a"),
+        *("--label-buffer", "2", "--label-extent", "done.gpkg", "--weight", "roof=2"),
+        *("--bands", "1,nir", "--split", "0.8,0.2,0"),
+    ]
+    call = called_with(monkeypatch, "tile", words)
+    options = call.values[3]
+    labels = options.labels
+    assert (labels.field, labels.layer, labels.buffer, labels.extent) == (
+        "kind",
+        "a",
+        2,
+        "done.gpkg",
+    )
+    assert (options.weights, options.bands) == ({"roof": 2.0}, (1, "nir"))
+    assert options.split == (0.8, 0.2, 0)
+    assert call.named["legend"] == "l.toml"
+
+
+@pytest.mark.parametrize("words", [["--split", "0.5,0.5"], ["--weight", "roof=much"]])
+def test_tile_refuses_what_is_no_number_or_too_few(words):
+    command = import_module("geoseg_cli.tile").command
+    result = CliRunner().invoke(command, [*MINIMAL["tile"], *words])
+    assert result.exit_code == 2
+    assert words[0] in result.output

@@ -214,7 +214,7 @@ def test_outside_of_the_extent_is_ignore(polygons, tmp_path):
 def test_points_and_lines_need_a_buffer(tmp_path):
     line = shapely.LineString([(500005, 4999970), (500045, 4999990)])
     path = write_polygons(tmp_path / "a.gpkg", [line, shapely.Point(500010, 4999990)])
-    with pytest.raises(LabelError, match=r"2 features are points or lines.*--buffer METRES"):
+    with pytest.raises(LabelError, match=r"2 features are points or lines.*--label-buffer METRES"):
         Labels.open(path, NO_BACKGROUND)
     with pytest.raises(LabelError, match="not above 0"):
         Labels.open(path, NO_BACKGROUND, LabelOptions(buffer=0))
