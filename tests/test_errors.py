@@ -1,0 +1,47 @@
+import pickle
+
+import pytest
+
+from geoseg import errors
+from geoseg.errors import GeosegError, InputError, SceneError, WorkError
+
+
+def all_errors():
+    return [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, Exception)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("a.tif", "is empty", "Restore the file"), "a.tif: is empty. Restore the file."),
+        (("a.tif", "is empty"), "a.tif: is empty"),
+        (("disk full",), "disk full"),
+        (("a.tif", "is empty.", "Restore it."), "a.tif: is empty. Restore it."),
+        (("a.tif", "holds\n  two\tlines"), "a.tif: holds two lines"),
+        (("a\x1b[31m.tif", "is\x07 red"), "a\\x1b[31m.tif: is\\x07 red"),
+        (("\udce9.tif", "é is kept, 测 too"), "\\udce9.tif: é is kept, 测 too"),
+    ],
+)
+def test_the_text_is_one_printable_line(arguments, text):
+    assert str(SceneError(*arguments)) == text
+
+
+def test_exit_codes():
+    codes = {error.__name__: error.exit_code for error in all_errors()}
+    assert codes.pop("GeosegError") == codes.pop("WorkError") == 1
+    assert set(codes.values()) == {2}
+
+
+def test_the_tree_stands_in_the_docstring():
+    assert all(error.__name__ in errors.__doc__ for error in all_errors())
+    assert all(issubclass(error, GeosegError) for error in all_errors())
+    assert issubclass(SceneError, InputError)
+    assert not issubclass(WorkError, InputError)
+
+
+@pytest.mark.parametrize("error", all_errors(), ids=lambda error: error.__name__)
+def test_errors_reach_other_processes_whole(error):
+    made = error("a.tif", "is empty", "Restore it")
+    back = pickle.loads(pickle.dumps(made))
+    assert (type(back), str(back)) == (error, str(made))
+    assert (back.subject, back.problem, back.cure) == ("a.tif", "is empty", "Restore it")
