@@ -152,9 +152,7 @@ class Grid:
         if self.crs is None:
             raise SceneError("resolution", "a plain image has no ground resolution", "Leave it out")
         if not 0 < metres < math.inf:
-            raise SceneError(
-                "resolution", f"{metres} m is no length above 0", "Give metres per pixel"
-            )
+            raise SceneError("resolution", f"{metres} is not above 0", "Give metres per pixel")
         along_row, along_col = self._pixel_sides()
         width = max(round(self.width * along_row / metres), 1)
         height = max(round(self.height * along_col / metres), 1)
