@@ -286,6 +286,7 @@ def _card(tiler: Tiler, tally: Tally, options: TileOptions) -> dict[str, Any]:
             split: dict(zip(legend.names, counts.tolist(), strict=True))
             for split, counts in sorted(tally.class_counts.items())
         },
+        "block": tiler.planner.plan.block,
         "sources": [_source_entry(source) for source in tiler.sources],
         "options": _options_entry(options),
     }

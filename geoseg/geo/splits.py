@@ -79,6 +79,9 @@ class SplitPlan(ABC):
     Windows of different splits share no ground, whatever scenes they are of.
     """
 
+    block: int | None = None
+    """Side of the blocks in pixels of the plane, where there are blocks."""
+
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
 

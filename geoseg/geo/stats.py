@@ -123,9 +123,10 @@ class _BandState:
             values = values[np.isfinite(values)]
         if values.size == 0:
             return
-        bins = values.astype(np.int32) if self.is_exact else _float_bins(values)
-        low = int(bins.min())
-        counts = np.bincount(bins - low)
+        bins = values.astype(np.intp) if self.is_exact else _float_bins(values)
+        low = int(values.min()) if self.is_exact else int(bins.min())
+        bins -= low
+        counts = np.bincount(bins)
         if self.is_exact:
             self._add_moments((low + np.arange(len(counts))).astype(np.float64), counts)
         else:

@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.windows import Window
 
-from geoseg.geo.cutting import Cut, cut_windows, group_windows
-from geoseg.geo.labelled import LabelledScene
+from geoseg.geo.cutting import Cut, LabelledScene, cut_windows, group_windows
 from geoseg.geo.sampling import Sampling, draw_windows, find_places, layout_windows
 from geoseg.geo.splits import SPLITS, Split
 from geoseg.geo.stats import BandStatsAccumulator
