@@ -16,6 +16,7 @@ from pathlib import Path
 
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
@@ -130,9 +131,9 @@ def limit_block_cache(size: int) -> None:
     Args:
         size: Bytes, for the whole process, until it is set anew.
     """
-    # An int is taken as bytes here, unlike in GDAL's own environment variable.
-    with rasterio.Env(GDAL_CACHEMAX=size):
-        pass
+    # Not by rasterio.Env, which puts the old size back at its end. An int is taken as bytes here,
+    # unlike in GDAL's own environment variable.
+    set_gdal_config("GDAL_CACHEMAX", size)
 
 
 def reason(error: BaseException) -> str:
