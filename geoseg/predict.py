@@ -25,17 +25,16 @@ from geoseg.engine.pipeline import (
     resample_rows,
     visible,
 )
-from geoseg.engine.products import ClassProduct, ProbabilityProduct, Sink
+from geoseg.engine.products import ClassProduct, ProbabilityProduct, Product, Sink
 from geoseg.errors import ConfigError, OutputError, SceneError
-from geoseg.geo.cog import RasterProfile, RasterWriter
+from geoseg.geo.cog import RasterWriter
 from geoseg.geo.gdal import limit_block_cache
 from geoseg.geo.geometry import burn
 from geoseg.geo.grid import Grid
-from geoseg.geo.legend import Legend
 from geoseg.geo.outputs import check_output
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.raster import Raster, Scene, SceneOptions
-from geoseg.geo.style import raster_attribute_xml, raster_colormap, raster_qml
+from geoseg.geo.style import raster_attribute_xml, raster_qml
 from geoseg.geo.vector import read_area
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.device import PrecisionName
@@ -282,24 +281,23 @@ def _predict_scene(
 ) -> PredictResult:
     legend, grid = model.legend, job.own.grid
     excluded = [legend.classes.index(legend.class_of(name)) for name in options.exclude]
-    classes = ClassProduct(legend, excluded)
-    products: list[ClassProduct | ProbabilityProduct] = [classes]
+    outputs: list[tuple[Path, Product]] = [(job.classes, ClassProduct(legend, excluded))]
+    if job.probabilities is not None:
+        outputs.append((job.probabilities, ProbabilityProduct(legend, options.prob_dtype)))
+    products = [product for _, product in outputs]
     counts, pixels = Counts(), np.zeros(65536, dtype=np.int64)
-    tags = _tags(job, model, backend, options)
+    tags, creation_options = _tags(job, model, backend, options), dict(options.creation_options)
     with ExitStack() as stack:
-        profile = _class_profile(grid, legend, classes, tags, options)
-        writer = stack.enter_context(
-            RasterWriter(job.classes, profile, overwrite=options.overwrite)
-        )
-        writers = [writer]
-        if job.probabilities is not None:
-            products.append(ProbabilityProduct(options.prob_dtype))
-            profile = _probability_profile(grid, legend, products[-1], tags, options)
-            writers.append(
-                stack.enter_context(
-                    RasterWriter(job.probabilities, profile, overwrite=options.overwrite)
+        writers = [
+            stack.enter_context(
+                RasterWriter(
+                    path,
+                    product.profile(grid, tags, creation_options),
+                    overwrite=options.overwrite,
                 )
             )
+            for path, product in outputs
+        ]
         sink = stack.enter_context(Sink(writers, [product.nodata for product in products]))
         task = stack.enter_context(progress.task(Path(job.scene.path).name, grid.height, "rows"))
         for _, scores, valid in _score_rows(job, backend, options, counts):
@@ -308,13 +306,13 @@ def _predict_scene(
             sink.put(arrays, valid)
             task.advance(valid.shape[0])
         found = {entry.value: int(pixels[entry.value]) for entry in legend.classes}
-        writer.sidecars[".aux.xml"] = raster_attribute_xml(legend, found)
-        writer.sidecars[".qml"] = raster_qml(legend)
+        writers[0].sidecars[".aux.xml"] = raster_attribute_xml(legend, found)
+        writers[0].sidecars[".qml"] = raster_qml(legend)
     if job.polygons is not None:
         vectorize(
             job.classes,
             job.polygons,
-            VectorizeOptions(overwrite=options.overwrite),
+            VectorizeOptions(scene=Path(job.scene.path).name, overwrite=options.overwrite),
             probabilities=job.probabilities,
             progress=progress,
         )
@@ -358,44 +356,6 @@ def _hide(options: PredictOptions, grid: Grid) -> Hide:
         return raster.valid & (burn([(area, 1)], raster.grid, fill=0, dtype="uint8") > 0)
 
     return inside
-
-
-def _class_profile(
-    grid: Grid,
-    legend: Legend,
-    product: ClassProduct,
-    tags: dict[str, str],
-    options: PredictOptions,
-) -> RasterProfile:
-    return RasterProfile(
-        grid=grid,
-        dtype=product.dtype,
-        nodata=product.nodata,
-        colormap=raster_colormap(legend) if product.dtype == "uint8" else None,
-        band_names=("class",),
-        tags=tags,
-        options=dict(options.creation_options),
-    )
-
-
-def _probability_profile(
-    grid: Grid,
-    legend: Legend,
-    product: ClassProduct | ProbabilityProduct,
-    tags: dict[str, str],
-    options: PredictOptions,
-) -> RasterProfile:
-    return RasterProfile(
-        grid=grid,
-        count=legend.count,
-        dtype=product.dtype,
-        nodata=product.nodata,
-        band_names=legend.names,
-        tags=tags,
-        scale=product.scale if isinstance(product, ProbabilityProduct) else None,
-        overview_resampling="average",
-        options=dict(options.creation_options),
-    )
 
 
 def _tags(

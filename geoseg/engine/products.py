@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -13,8 +13,10 @@ import torch
 from rasterio.windows import Window
 from torch import Tensor
 
-from geoseg.geo.cog import BLOCK, RasterWriter
+from geoseg.geo.cog import BLOCK, RasterProfile, RasterWriter
+from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
+from geoseg.geo.style import raster_colormap
 
 PROBABILITY_SCALE = 0.005
 """Probability in one step of a probability raster of uint8."""
@@ -26,6 +28,11 @@ class Product(Protocol):
     @property
     def nodata(self) -> float:
         """Written where nothing is valid."""
+
+    def profile(
+        self, grid: Grid, tags: Mapping[str, str], options: Mapping[str, str]
+    ) -> RasterProfile:
+        """What the raster is, with tags and creation options."""
 
     def encode(self, scores: Tensor) -> npt.NDArray[Any]:
         """Turn scores (classes, rows, width) on the device into values (bands, rows, width)."""
@@ -40,10 +47,25 @@ class ClassProduct:
     """
 
     def __init__(self, legend: Legend, exclude: Sequence[int] = ()) -> None:
+        self._legend = legend
         self.dtype = "uint8" if max(legend.values) < 255 else "uint16"
         self.nodata = 255.0 if self.dtype == "uint8" else 65535.0
         self._channels = [c for c in range(legend.count) if c not in set(exclude)]
         self._values = np.array([legend.values[c] for c in self._channels], dtype=self.dtype)
+
+    def profile(
+        self, grid: Grid, tags: Mapping[str, str], options: Mapping[str, str]
+    ) -> RasterProfile:
+        """One band, with the legend's colours where it can hold them."""
+        return RasterProfile(
+            grid=grid,
+            dtype=self.dtype,
+            nodata=self.nodata,
+            colormap=raster_colormap(self._legend) if self.dtype == "uint8" else None,
+            band_names=("class",),
+            tags=tags,
+            options=options,
+        )
 
     def encode(self, scores: Tensor) -> npt.NDArray[Any]:
         """Class values (1, rows, width)."""
@@ -63,13 +85,31 @@ class ProbabilityProduct:
     """The score of every class.
 
     Args:
+        legend: Names the channels.
         dtype: `uint8` in steps of `PROBABILITY_SCALE`, or `float32`.
     """
 
-    def __init__(self, dtype: str = "uint8") -> None:
+    def __init__(self, legend: Legend, dtype: str = "uint8") -> None:
+        self._legend = legend
         self.dtype = dtype
         self.nodata = 255.0 if dtype == "uint8" else float("nan")
         self.scale = PROBABILITY_SCALE if dtype == "uint8" else None
+
+    def profile(
+        self, grid: Grid, tags: Mapping[str, str], options: Mapping[str, str]
+    ) -> RasterProfile:
+        """A band for each class, described by its name."""
+        return RasterProfile(
+            grid=grid,
+            count=self._legend.count,
+            dtype=self.dtype,
+            nodata=self.nodata,
+            band_names=self._legend.names,
+            tags=tags,
+            scale=self.scale,
+            overview_resampling="average",
+            options=options,
+        )
 
     def encode(self, scores: Tensor) -> npt.NDArray[Any]:
         """Scores (classes, rows, width), quantised where the raster is."""
