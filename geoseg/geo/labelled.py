@@ -7,8 +7,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import shapely
+from rasterio.crs import CRS
+
 from geoseg.errors import LabelError, SceneError
 from geoseg.geo.cutting import LabelledScene
+from geoseg.geo.label_sources import PolygonSource, RasterSource
 from geoseg.geo.labels import LabelOptions, Labels, find_labels, legend_of
 from geoseg.geo.legend import Legend
 from geoseg.geo.raster import Scene, SceneOptions
@@ -52,6 +56,8 @@ def open_labelled(
     if legend is None:
         legend = legend_of(paths, label_options)
     by_path = {path: Labels.open(path, legend, label_options) for path in dict.fromkeys(paths)}
+    for labels_of_one in by_path.values():
+        labels_of_one.check()
     pairs = [
         LabelledScene(scene=scene, labels=by_path[path])
         for scene, path in zip(opened, paths, strict=True)
@@ -111,9 +117,27 @@ def _warn_about_resolution(scenes: Sequence[Scene]) -> None:
 
 
 def _check_touching(pair: LabelledScene) -> None:
-    if not pair.labels.touches(pair.scene.grid):
+    grid = pair.scene.grid
+    if not pair.labels.touches(grid):
         raise LabelError(
             pair.labels.path,
-            f"does not touch {pair.scene.path}",
-            "Check that both have the right CRS",
+            f"lies at {_extent_of(pair.labels)}, "
+            f"away from {pair.scene.path} at {_extent_text(grid.bounds, grid.crs)}",
+            "Check that both belong together and bear the right CRS",
         )
+
+
+def _extent_of(labels: Labels) -> str:
+    """Where the labels lie, in their own CRS."""
+    source = labels.extent or labels.source
+    if isinstance(source, RasterSource):
+        grid = source.scene.grid
+        return _extent_text(grid.bounds, grid.crs)
+    if isinstance(source, PolygonSource):
+        return _extent_text(shapely.total_bounds(source.geometries), source.crs)
+    return "another place"
+
+
+def _extent_text(bounds: Sequence[float], crs: CRS | None) -> str:
+    left, bottom, right, top = (f"{value:.10g}" for value in bounds)
+    return f"{left} to {right}, {bottom} to {top} ({crs.to_string() if crs else 'pixels'})"

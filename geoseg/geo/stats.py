@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +63,8 @@ class BandStats:
 class BandStatsAccumulator:
     """Takes pixels piece by piece; pieces may be counted apart and merged.
 
-    Counts, extremes and percentiles do not depend on the order of the pieces; mean and
-    deviation do so by rounding in float64 only.
+    The order of the pieces does not matter for integers of up to 16 bits; for other types it
+    does for mean and deviation, by rounding in float64 only.
 
     Args:
         bands: Number of bands.
@@ -71,7 +72,7 @@ class BandStatsAccumulator:
     """
 
     def __init__(self, bands: int, dtype: str) -> None:
-        self._bands = [_BandState(np.dtype(dtype)) for _ in range(bands)]
+        self._bands = [_state(np.dtype(dtype)) for _ in range(bands)]
 
     def update(self, data: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
         """Count the valid, finite pixels of a piece.
@@ -91,52 +92,50 @@ class BandStatsAccumulator:
 
     def result(self) -> BandStats:
         """The statistics of all pixels so far."""
-        bands = self._bands
+        bands = [band.summary() for band in self._bands]
         return BandStats(
-            count=tuple(b.count for b in bands),
-            mean=tuple(b.mean if b.count else math.nan for b in bands),
-            std=tuple(math.sqrt(b.squares / b.count) if b.count else math.nan for b in bands),
-            min=tuple(b.min if b.count else math.nan for b in bands),
-            max=tuple(b.max if b.count else math.nan for b in bands),
-            p2=tuple(b.percentile(0.02) for b in bands),
-            p98=tuple(b.percentile(0.98) for b in bands),
+            count=tuple(band.count for band in self._bands),
+            mean=tuple(band.mean for band in bands),
+            std=tuple(band.std for band in bands),
+            min=tuple(band.low for band in bands),
+            max=tuple(band.high for band in bands),
+            p2=tuple(band.percentile(0.02) for band in self._bands),
+            p98=tuple(band.percentile(0.98) for band in self._bands),
         )
 
 
-class _BandState:
-    """Moments and a histogram of one band.
+class _Summary(NamedTuple):
+    """Mean, deviation and extremes of one band."""
 
-    Bins are the values themselves for integers up to 16 bits. Other types are counted by the
-    leading bits of their float32 form in sort order, which makes bins of equal relative width
-    whatever the unit.
-    """
+    mean: float = math.nan
+    std: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.is_exact = dtype.kind in "iu" and dtype.itemsize <= 2
-        self.count, self.mean, self.squares = 0, 0.0, 0.0
-        self.min, self.max = math.inf, -math.inf
+
+class _BandState(ABC):
+    """Pixels of one band as a histogram; how values become bins is up to the type of pixels."""
+
+    def __init__(self) -> None:
+        self.count = 0
         self._low = 0
         self._counts = np.zeros(0, np.int64)
 
+    @abstractmethod
     def update(self, values: npt.NDArray[Any]) -> None:
-        if values.dtype.kind == "f":
-            values = values[np.isfinite(values)]
-        if values.size == 0:
-            return
-        bins = values.astype(np.intp) if self.is_exact else _float_bins(values)
-        low = int(values.min()) if self.is_exact else int(bins.min())
-        bins -= low
-        counts = np.bincount(bins)
-        if self.is_exact:
-            self._add_moments((low + np.arange(len(counts))).astype(np.float64), counts)
-        else:
-            self._add_moments(values.astype(np.float64), None)
-        self._add_counts(low, counts)
+        """Count pixels (n,)."""
 
-    def merge(self, other: _BandState) -> None:
+    @abstractmethod
+    def summary(self) -> _Summary:
+        """Mean, deviation and extremes; NaN where nothing was counted."""
+
+    @abstractmethod
+    def _value(self, bin_: int) -> float:
+        """The value in the middle of a bin."""
+
+    def merge(self, other: Self) -> None:
+        """Count what `other` has counted."""
         if other.count:
-            self._join_moments(other.count, other.mean, other.squares)
-            self.min, self.max = min(self.min, other.min), max(self.max, other.max)
             self._add_counts(other._low, other._counts)
 
     def percentile(self, share: float) -> float:
@@ -144,32 +143,16 @@ class _BandState:
         if self.count == 0:
             return math.nan
         rank = math.ceil(share * self.count)
-        bin_ = self._low + int(np.searchsorted(np.cumsum(self._counts), rank))
-        value = float(bin_) if self.is_exact else _bin_centre(bin_)
-        return min(max(value, self.min), self.max)
+        place = int(np.searchsorted(np.cumsum(self._counts), rank))
+        summary = self.summary()
+        return min(max(self._value(self._low + place), summary.low), summary.high)
 
-    def _add_moments(
-        self, values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64] | None
-    ) -> None:
-        if counts is not None:
-            values, counts = values[counts > 0], counts[counts > 0]
-        number = int(counts.sum()) if counts is not None else values.size
-        mean = float(np.average(values, weights=counts))
-        deviations = (values - mean) ** 2
-        squares = float(deviations @ counts if counts is not None else deviations.sum())
-        self._join_moments(number, mean, squares)
-        self.min = min(self.min, float(values.min()))
-        self.max = max(self.max, float(values.max()))
-
-    def _join_moments(self, count: int, mean: float, squares: float) -> None:
-        """Chan, Golub and LeVeque: sums of squares about two means, joined without loss."""
-        total = self.count + count
-        shift = mean - self.mean
-        self.squares += squares + shift * shift * (self.count * count / total)
-        self.mean += shift * (count / total)
-        self.count = total
+    def _add_bins(self, bins: npt.NDArray[np.intp], low: int) -> None:
+        bins -= low
+        self._add_counts(low, np.bincount(bins))
 
     def _add_counts(self, low: int, counts: npt.NDArray[np.int64]) -> None:
+        self.count += int(counts.sum())
         if self._counts.size == 0:
             self._low, self._counts = low, counts.copy()
             return
@@ -180,6 +163,75 @@ class _BandState:
             wider[self._low - first :][: len(self._counts)] = self._counts
             self._low, self._counts = first, wider
         self._counts[low - self._low :][: len(counts)] += counts
+
+
+class _ShortIntegers(_BandState):
+    """Integers of up to 16 bits: each value is a bin, and the histogram tells everything."""
+
+    def update(self, values: npt.NDArray[Any]) -> None:
+        if values.size:
+            self._add_bins(values.astype(np.intp), int(values.min()))
+
+    def summary(self) -> _Summary:
+        if self.count == 0:
+            return _Summary()
+        found = np.flatnonzero(self._counts)
+        values, counts = self._low + found, self._counts[found]
+        mean = int(values @ counts) / self.count
+        variance = float((values - mean) ** 2 @ counts) / self.count
+        return _Summary(mean, math.sqrt(variance), float(values[0]), float(values[-1]))
+
+    def _value(self, bin_: int) -> float:
+        return float(bin_)
+
+
+class _Numbers(_BandState):
+    """Other types: moments by Chan's formulas, and bins of equal relative width.
+
+    A bin is the leading bits of a number's float32 form, whatever the unit.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._mean, self._squares = 0.0, 0.0
+        self._min, self._max = math.inf, -math.inf
+
+    def update(self, values: npt.NDArray[Any]) -> None:
+        values = values[np.isfinite(values)].astype(np.float64)
+        if values.size:
+            mean = float(values.mean())
+            squares = float(((values - mean) ** 2).sum())
+            self._join(values.size, mean, squares)
+            self._min = min(self._min, float(values.min()))
+            self._max = max(self._max, float(values.max()))
+            bins = _float_bins(values)
+            self._add_bins(bins, int(bins.min()))
+
+    def merge(self, other: Self) -> None:
+        if other.count:
+            self._join(other.count, other._mean, other._squares)
+            self._min, self._max = min(self._min, other._min), max(self._max, other._max)
+        super().merge(other)
+
+    def summary(self) -> _Summary:
+        if self.count == 0:
+            return _Summary()
+        return _Summary(self._mean, math.sqrt(self._squares / self.count), self._min, self._max)
+
+    def _join(self, count: int, mean: float, squares: float) -> None:
+        """Chan, Golub and LeVeque: sums of squares about two means, joined without loss."""
+        total = self.count + count
+        shift = mean - self._mean
+        self._squares += squares + shift * shift * (self.count * count / total)
+        self._mean += shift * (count / total)
+
+    def _value(self, bin_: int) -> float:
+        return _bin_centre(bin_)
+
+
+def _state(dtype: np.dtype[Any]) -> _BandState:
+    short = dtype.kind in "iu" and dtype.itemsize <= 2
+    return _ShortIntegers() if short else _Numbers()
 
 
 def _float_bins(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
