@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 
 from geoseg import __version__
@@ -20,11 +21,12 @@ from geoseg.geo.cutting import LabelledScene
 from geoseg.geo.gdal import file_stamp
 from geoseg.geo.labelled import name_scenes, open_labelled
 from geoseg.geo.labels import LabelOptions
+from geoseg.geo.legend import Legend
 from geoseg.geo.outputs import check_output_folder, publish_folder
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.raster import SceneOptions
 from geoseg.geo.sampling import Method, Sampling
-from geoseg.geo.splits import SPLITS, SplitOptions, plan_splits
+from geoseg.geo.splits import SPLITS, Split, SplitOptions, plan_splits
 from geoseg.geo.tile_plan import TilePlanner
 from geoseg.geo.tile_writer import (
     TileEncoder,
@@ -282,14 +284,16 @@ def _card(tiler: Tiler, tally: Tally, options: TileOptions) -> dict[str, Any]:
         "tiles": dict(Counter(tile.split for tile in tally.tiles)),
         "rejected": {reason: tally.rejected[reason] for reason in _REASONS},
         "stats": tally.stats.result().to_dict(),
-        "class_counts": {
-            split: dict(zip(legend.names, counts.tolist(), strict=True))
-            for split, counts in sorted(tally.class_counts.items())
-        },
+        "class_counts": {split: _class_counts(legend, tally, split) for split in SPLITS},
         "block": tiler.planner.plan.block,
         "sources": [_source_entry(source) for source in tiler.sources],
         "options": _options_entry(options),
     }
+
+
+def _class_counts(legend: Legend, tally: Tally, split: Split) -> dict[str, int]:
+    counts = tally.class_counts.get(split, np.zeros(legend.count, np.int64))
+    return dict(zip(legend.names, counts.tolist(), strict=True))
 
 
 def _common_nodata(sources: Sequence[LabelledScene]) -> float | None:

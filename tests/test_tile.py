@@ -113,6 +113,7 @@ def test_names_nodata_and_counts(make_pair, tmp_path):
         np.where(data[0, :20, :20] | data[1, :20, :20], classes[:20, :20], 3).ravel()
     )
     assert first.class_shares == pytest.approx(shares[:3] / 300)
+    assert tiles.class_counts["val"] == {"background": 0, "class_1": 0, "class_2": 0}
     assert tiles.resolution == 2.0
     assert tiles.dtype == "uint16"
 
