@@ -86,8 +86,11 @@ class Budget(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the progress task."""
         del trainer, pl_module, stage
-        self._close()
-        self._close = lambda: None
+        self._end()
+
+    def on_exception(self, *_: object) -> None:
+        """Close the progress task: Lightning calls no teardown after an exception."""
+        self._end()
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps: the time spent."""
@@ -96,6 +99,10 @@ class Budget(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting from a checkpoint."""
         self._seconds_before = float(state_dict["seconds"])
+
+    def _end(self) -> None:
+        self._close()
+        self._close = lambda: None
 
     def _end_if_spent(self, trainer: Trainer) -> None:
         spent = self._config.steps is not None and trainer.global_step >= self._config.steps
@@ -112,8 +119,8 @@ class Signals(Callback):
         self._received: int | None = None
         self._before: dict[int, Any] = {}
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen, where signals can be listened to."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen, where signals can be listened to; Lightning has set its own handlers before."""
         del trainer, pl_module
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -130,14 +137,21 @@ class Signals(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the signals back to who had them."""
         del trainer, pl_module, stage
-        while self._before:
-            signal.signal(*self._before.popitem())
+        self._give_back()
+
+    def on_exception(self, *_: object) -> None:
+        """Give them back too: Lightning calls no teardown after an exception."""
+        self._give_back()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self._received is not None:
             raise TrainingStopped(number)
         self._received = number
+
+    def _give_back(self) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def _stop_if_asked(self) -> None:
         if self._received is not None:

@@ -1,0 +1,482 @@
+"""The job `train`: what a run leaves behind, how it is resumed, what it refuses."""
+
+import csv
+import json
+import os
+import pickle
+import signal
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+from PIL import Image
+
+import geoseg
+from geoseg.errors import ConfigError, OutputError, TileSetError, WorkError
+from geoseg.nn.bundle import ModelBundle
+from geoseg.nn.callbacks import Keeper
+from geoseg.nn.config import load_config, parse_config
+from geoseg.progress import Progress
+from geoseg.tile import TileOptions
+from geoseg.train import train
+
+SIDE = 96
+LEGEND = """
+[[classes]]
+value = 0
+name = "field"
+color = "#e0c080"
+[[classes]]
+value = 1
+name = "roof"
+color = "#c04040"
+[[classes]]
+value = 2
+name = "water"
+color = "#4060c0"
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Threads of tiny layers only wait for one another on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def land(tmp_path_factory):
+    """A scene of two noisy bands, its labels with an unknown corner, and a tile set of it."""
+    folder = tmp_path_factory.mktemp("land")
+    rng = np.random.default_rng(0)
+    rows, cols = np.mgrid[:SIDE, :SIDE]
+    classes = ((np.sin(rows / 5) + np.cos(cols / 7) > 0.6) * 1).astype(np.uint8)
+    classes[np.sin(rows / 9 + 1) * np.sin(cols / 8) < -0.5] = 2
+    means = np.array([[1000, 3000, 2000], [4000, 2000, 500]])
+    image = (means[:, classes] + rng.normal(0, 600, (2, SIDE, SIDE))).clip(0).astype(np.uint16)
+    profile = {
+        "driver": "GTiff", "height": SIDE, "width": SIDE, "crs": "EPSG:32632",
+        "transform": Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000),
+    }  # fmt: skip
+    with rasterio.open(folder / "scene.tif", "w", count=2, dtype="uint16", **profile) as file:
+        file.write(image)
+        file.descriptions = ("red", "nir")
+    classes[:10, :10] = 255
+    with rasterio.open(
+        folder / "labels.tif", "w", count=1, dtype="uint8", nodata=255, **profile
+    ) as file:
+        file.write(classes, 1)
+    (folder / "legend.toml").write_text(LEGEND)
+    geoseg.tile(
+        [str(folder / "scene.tif")], str(folder / "labels.tif"), folder / "tiles",
+        TileOptions(size=16, split=(0.75, 0.25, 0)), legend=folder / "legend.toml",
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def configure(land):
+    def _configure(**tables):
+        base = {
+            "name": "roofs",
+            "data": {"tiles": [str(land / "tiles")], "crop": 16},
+            "model": {"arch": "linear"},
+            "optimizer": {"lr": 0.05},
+            "train": {"epochs": 4, "device": "cpu", "precision": "fp32", "workers": 0},
+        }
+        for name, table in tables.items():
+            base[name] = {**base.get(name, {}), **table} if isinstance(table, dict) else table
+        return parse_config(base)
+
+    return _configure
+
+
+def read_metrics(run):
+    with (run / "metrics.csv").open() as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def weights(bundle_path):
+    return ModelBundle.open(bundle_path).state
+
+
+# --- what a run makes ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(land, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        config = parse_config({
+            "name": "roofs",
+            "data": {"tiles": [str(land / "tiles")], "crop": 16},
+            "model": {"arch": "linear"},
+            "optimizer": {"lr": 0.05},
+            "train": {"epochs": 12, "device": "cpu", "precision": "fp32", "workers": 0},
+        })  # fmt: skip
+        result = train(config)
+    finally:
+        os.chdir(before)
+    return folder, config, result
+
+
+def test_the_run_folder_holds_what_is_promised_and_nothing_else(finished):
+    folder, _, result = finished
+    assert result.run == Path("runs/roofs")
+    run = folder / result.run
+    names = {p.name for p in run.iterdir()}
+    assert names == {
+        "config.toml", "model.safetensors", "metrics.csv", "curves.png", "confusion.png",
+        "samples.png", "checkpoints", "tensorboard",
+    }  # fmt: skip
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert all("events" in p.name for p in (run / "tensorboard").iterdir())
+    assert [p.name for p in folder.iterdir()] == ["runs"]
+
+
+def test_the_loss_falls_and_the_majority_is_beaten(finished, land):
+    folder, _, result = finished
+    rows = read_metrics(folder / result.run)
+    assert [row["epoch"] for row in rows] == list(range(1, 13))
+    assert rows[-1]["train/loss"] < 0.6 * rows[0]["train/loss"]
+    card = json.loads((land / "tiles" / "tileset.json").read_text())
+    pixels = np.array(list(card["class_counts"]["val"].values()))
+    majority = pixels.max() / pixels.sum()
+    assert result.metrics["val/pixel_accuracy"] > majority + 0.1
+    assert result.metrics["val/mean_iou"] > majority / 3 + 0.2
+    assert result.metrics["val/mean_iou"] == max(row["val/mean_iou"] for row in rows)
+    assert rows[0]["lr"] == pytest.approx(0.05 * (1 + np.cos(np.pi / 12)) / 2)
+
+
+def test_the_card_tells_all(finished, land):
+    folder, config, result = finished
+    bundle = ModelBundle.open(folder / result.bundle)
+    card = bundle.card
+    assert bundle.legend.names == ("field", "roof", "water")
+    assert (card.bands, card.dtype) == (("red", "nir"), "uint16")
+    assert (card.window, card.stride) == (16, 8)
+    assert card.resolution == pytest.approx(0.5, rel=1e-3)
+    stats = json.loads((land / "tiles" / "tileset.json").read_text())["stats"]
+    assert card.scaling.mean == pytest.approx(stats["mean"])
+    assert card.scaling.std == pytest.approx(stats["std"])
+    told = card.provenance
+    assert (told["name"], told["seed"]) == ("roofs", 42)
+    assert told["config"] == config.model_dump(mode="json")
+    assert told["metrics"]["val/mean_iou"] == pytest.approx(result.metrics["val/mean_iou"])
+    assert told["versions"]["geoseg"] == geoseg.__version__
+    assert len(told["data"]["fingerprint"]) == 64
+
+
+def test_the_bundle_has_the_weights_of_the_best_epoch(finished, land):
+    folder, _, result = finished
+    bundle = ModelBundle.open(folder / result.bundle)
+    network, hits, seen = bundle.build(), 0, 0
+    tileset = geoseg.TileSet.open(land / "tiles")
+    for tile in tileset.split("val"):
+        data, mask, _ = tileset.read_tile(tile)
+        image = torch.tensor(data.astype(np.float32))[None]
+        with torch.no_grad():
+            predicted = network(bundle.card.scaling.apply(image)).argmax(dim=1)[0].numpy()
+        hits += ((predicted == mask) & (mask != 255)).sum()
+        seen += (mask != 255).sum()
+    assert hits / seen == pytest.approx(result.metrics["val/pixel_accuracy"], abs=1e-3)
+
+
+def test_the_resolved_config_trains_the_same_again(finished, tmp_path):
+    folder, config, result = finished
+    again = load_config(folder / result.run / "config.toml")
+    assert again == config
+    repeated = train(again, tmp_path / "again")
+    first, second = weights(folder / result.bundle), weights(repeated.bundle)
+    assert all(first[key].equal(second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", ["curves.png", "confusion.png", "samples.png"])
+def test_pictures_are_drawn(finished, name):
+    folder, _, result = finished
+    with Image.open(folder / result.run / name) as picture:
+        assert min(picture.size) > 200
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 5
+
+
+def test_the_config_file_is_toml_with_absolute_paths(finished, land):
+    folder, _, result = finished
+    tables = tomllib.loads((folder / result.run / "config.toml").read_text())
+    assert tables["data"]["tiles"] == [str(land / "tiles")]
+
+
+def test_nothing_is_said_by_others(configure, tmp_path, capfd):
+    train(configure(train={"epochs": 1}), tmp_path / "run")
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")
+
+
+# --- budgets ---------------------------------------------------------------------------------
+
+
+def test_steps_end_training_within_an_epoch_and_validate(configure, tmp_path):
+    config = configure(train={"epochs": None, "steps": 5, "batch_size": 8})
+    result = train(config, tmp_path / "run")
+    rows = read_metrics(result.run)
+    assert [row["step"] for row in rows] == [3, 5]
+    assert all(np.isfinite(row["val/mean_iou"]) for row in rows)
+    assert rows[-1]["lr"] == pytest.approx(0)
+
+
+def test_minutes_end_training(configure, tmp_path):
+    config = configure(train={"epochs": None, "minutes": 0.02}, schedule={"name": "poly"})
+    result = train(config, tmp_path / "run")
+    rows = read_metrics(result.run)
+    assert 1.2 <= rows[-1]["seconds"] < 60
+    assert rows[-1]["lr"] < 0.05
+
+
+def test_early_stop_ends_what_gets_no_better(configure, tmp_path):
+    config = configure(train={"epochs": 50, "early_stop": 2}, optimizer={"lr": 1e-12})
+    result = train(config, tmp_path / "run")
+    assert len(read_metrics(result.run)) == 3
+    assert result.metrics["epoch"] == 1
+
+
+def test_samples_set_the_length_of_an_epoch(configure, tmp_path):
+    config = configure(data={"samples": 64}, train={"epochs": 1, "batch_size": 8})
+    assert read_metrics(train(config, tmp_path / "run").run)[0]["step"] == 8
+
+
+def test_another_figure_can_be_monitored(configure, tmp_path):
+    config = configure(train={"monitor": "min val/loss"})
+    result = train(config, tmp_path / "run")
+    assert result.metrics["val/loss"] == min(row["val/loss"] for row in read_metrics(result.run))
+
+
+def test_an_unknown_figure_lists_the_known(configure, tmp_path):
+    config = configure(train={"monitor": "max val/miou"})
+    with pytest.raises(ConfigError, match=r"train\.monitor.*val/mean_iou"):
+        train(config, tmp_path / "run")
+
+
+def test_a_dry_run_writes_nothing(configure, tmp_path):
+    result = train(configure(), tmp_path / "run", dry_run=True)
+    assert result.bundle is None
+    assert not list(tmp_path.iterdir())
+
+
+# --- resuming --------------------------------------------------------------------------------
+
+
+class KillAt(Progress):
+    """Sends a signal to this process when a step is done."""
+
+    def __init__(self, step, number):
+        super().__init__("none")
+        self.left, self.number = step, number
+
+    def task(self, *_, **__):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def advance(self, count=1):
+        self.left -= count
+        if self.left == 0:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize(
+    ("arch", "number", "ended"),
+    [
+        ("linear", signal.SIGTERM, SystemExit),
+        ("linear", signal.SIGINT, KeyboardInterrupt),
+        ("pspnet", signal.SIGTERM, SystemExit),  # has batch norm and dropout
+    ],
+)
+def test_a_resumed_run_ends_with_the_same_weights(
+    configure, tmp_path, monkeypatch, arch, number, ended
+):
+    """R1: n epochs == k epochs, killed in the middle of the next, resumed to n; bit for bit."""
+    monkeypatch.setattr(Keeper, "writing_share", np.inf)
+    config = configure(
+        model={"arch": arch}, optimizer={"lr": 1e-3}, train={"epochs": 3, "batch_size": 8}
+    )
+    whole = train(config, tmp_path / "whole")
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(ended) as caught:
+        train(config, tmp_path / "cut", progress=KillAt(5, number))
+    assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    if ended is SystemExit:
+        assert caught.value.code == 143
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    assert len(read_metrics(tmp_path / "cut")) == 1
+    resumed = train(config, tmp_path / "cut", resume=True)
+    first, second = weights(whole.bundle), weights(resumed.bundle)
+    assert all(first[key].equal(second[key]) for key in first)
+    last = [
+        torch.load(r.run / "checkpoints/last.ckpt", weights_only=True) for r in (whole, resumed)
+    ]
+    for key, tensor in last[0]["state_dict"].items():
+        assert tensor.equal(last[1]["state_dict"][key]), key
+    for one, other in zip(read_metrics(whole.run), read_metrics(resumed.run), strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_a_finished_run_is_resumed_to_the_same_end(configure, tmp_path):
+    config = configure(train={"epochs": 2})
+    first = train(config, tmp_path / "run")
+    before = weights(first.bundle)
+    again = train(config, tmp_path / "run", resume=True)
+    assert all(before[key].equal(tensor) for key, tensor in weights(again.bundle).items())
+    assert len(read_metrics(tmp_path / "run")) == 2
+
+
+def test_resuming_another_config_lists_what_differs(configure, tmp_path):
+    train(configure(train={"epochs": 1}), tmp_path / "run")
+    other = configure(train={"epochs": 2, "workers": 1}, optimizer={"lr": 0.1})
+    with pytest.raises(ConfigError) as caught:
+        train(other, tmp_path / "run", resume=True)
+    told = str(caught.value)
+    assert "optimizer.lr was 0.05, is 0.1" in told
+    assert "train.epochs was 1, is 2" in told
+    assert "workers" not in told
+
+
+def test_resuming_on_other_data_is_refused(configure, land, tmp_path):
+    train(configure(train={"epochs": 1}), tmp_path / "run")
+    listing = land / "tiles" / "train.txt"
+    text = listing.read_text()
+    try:
+        listing.write_text("\n".join(text.split()[:-1]))
+        with pytest.raises(ConfigError, match="data are not those"):
+            train(configure(train={"epochs": 1}), tmp_path / "run", resume=True)
+    finally:
+        listing.write_text(text)
+
+
+def test_resuming_nothing_is_refused(configure, tmp_path):
+    with pytest.raises(OutputError, match="no run that can be resumed"):
+        train(configure(), tmp_path / "run", resume=True)
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("exploded",)
+
+
+@pytest.mark.parametrize("content", ["cut", "empty", "pickle"])
+def test_a_bad_checkpoint_is_refused(configure, tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    config = configure(train={"epochs": 1})
+    last = train(config, tmp_path / "run").run / "checkpoints" / "last.ckpt"
+    if content == "pickle":
+        last.write_bytes(pickle.dumps(Bomb()))
+    else:
+        last.write_bytes(last.read_bytes()[:1000] if content == "cut" else b"")
+    with pytest.raises(ConfigError, match=r"last\.ckpt: is no checkpoint"):
+        train(config, tmp_path / "run", resume=True)
+    assert not (tmp_path / "exploded").exists()
+
+
+# --- what is refused -------------------------------------------------------------------------
+
+
+def test_a_run_is_not_overwritten_unless_asked(configure, tmp_path):
+    run = tmp_path / "run"
+    train(configure(train={"epochs": 2}), run)
+    (run / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="--resume"):
+        train(configure(train={"epochs": 1}), run)
+    train(configure(train={"epochs": 1}), run, overwrite=True)
+    assert len(read_metrics(run)) == 1
+    assert (run / "notes.txt").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run(configure, tmp_path):
+    with pytest.raises(WorkError, match=r"step \d+: the loss is (nan|inf)"):
+        train(configure(optimizer={"lr": 1e38, "name": "sgd"}), tmp_path / "run")
+
+
+def test_a_damaged_tile_is_named(configure, land, tmp_path):
+    tileset = geoseg.TileSet.open(land / "tiles")
+    image = tileset.split("train")[3].image
+    content = image.read_bytes()
+    try:
+        image.write_bytes(content[:100])
+        with pytest.raises(TileSetError, match=image.name):
+            train(configure(), tmp_path / "run")
+    finally:
+        image.write_bytes(content)
+
+
+def test_a_missing_tile_set_leaves_nothing_behind(configure, tmp_path):
+    with pytest.raises(TileSetError):
+        train(configure(data={"tiles": [str(tmp_path / "none")]}), tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_class_weights_must_fit_the_legend(configure, tmp_path):
+    config = configure(loss={"class_weights": [1.0, 2.0]})
+    with pytest.raises(ConfigError, match="2 weights for 3 classes"):
+        train(config, tmp_path / "run")
+
+
+def test_an_unknown_encoder_is_told_before_anything_is_written(configure, tmp_path):
+    with pytest.raises(ConfigError, match="resnet"):
+        train(configure(model={"arch": "unet", "encoder": "resnet19"}), tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+# --- starting from a bundle, and from scenes -------------------------------------------------
+
+
+def test_fine_tuning_starts_from_the_weights_of_a_bundle(configure, finished, tmp_path):
+    folder, _, result = finished
+    bundle = folder / result.bundle
+    tiny = {"weights": str(bundle)}
+    tuned = train(
+        configure(model=tiny, train={"epochs": 1}, optimizer={"lr": 1e-9}), tmp_path / "run"
+    )
+    before = weights(bundle)
+    for key, tensor in weights(tuned.bundle).items():
+        assert torch.allclose(tensor, before[key], atol=1e-6)
+    assert tuned.metrics["val/mean_iou"] == pytest.approx(result.metrics["val/mean_iou"], abs=1e-3)
+
+
+def test_a_bundle_of_another_network_is_refused(configure, finished, tmp_path):
+    folder, _, result = finished
+    config = configure(model={"arch": "unet", "weights": str(folder / result.bundle)})
+    with pytest.raises(ConfigError, match="arch 'linear' there, 'unet' here"):
+        train(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize("method", ["random", "balanced"])
+def test_scenes_train_without_tiles(land, tmp_path, method):
+    config = parse_config({
+        "data": {
+            "scenes": [str(land / "scene.tif")], "labels": str(land / "labels.tif"),
+            "legend": str(land / "legend.toml"), "crop": 16, "method": method, "samples": 48,
+        },
+        "model": {"arch": "linear"},
+        "optimizer": {"lr": 0.05},
+        "train": {"epochs": 8, "device": "cpu", "precision": "fp32", "workers": 0},
+    })  # fmt: skip
+    result = train(config, tmp_path / "run")
+    assert result.metrics["val/mean_iou"] > 0.6
+    assert ModelBundle.open(result.bundle).card.window == 16
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gpu_trains(configure, tmp_path, precision):
+    config = configure(train={"device": "cuda", "precision": precision, "epochs": 12})
+    assert train(config, tmp_path / "run").metrics["val/mean_iou"] > 0.5
