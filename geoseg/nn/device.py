@@ -59,7 +59,8 @@ def has_bf16(device: torch.device) -> bool:
     """Whether the device computes with bf16 in hardware."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    # Newer than the oldest torch that geoseg takes; without it bf16 is left to the user.
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
