@@ -23,6 +23,7 @@ from geoseg.nn.callbacks import Journal, Row, TrainingStopped
 from geoseg.nn.card import ModelCard
 from geoseg.nn.checkpoints import read_checkpoint
 from geoseg.nn.config import TrainConfig, dump_config, load_config
+from geoseg.nn.dataset import SampleKey
 from geoseg.nn.loop import CHECKPOINTS, EVENTS, METRICS, FitResult, fit, quiet_libraries
 from geoseg.nn.setup import TrainSetup, prepare, tell_setup
 from geoseg.progress import Progress
@@ -244,7 +245,8 @@ def _predict_samples(setup: TrainSetup) -> list[SampleView]:
 def _predict_sample(setup: TrainSetup, index: int) -> SampleView:
     pair = setup.val.pair(index)
     network = setup.network.to(setup.device).eval()
-    image = torch.as_tensor(setup.val[index]["image"])[None].to(setup.device)
+    sample = setup.val.sample(SampleKey(0, index, index))
+    image = sample["image"][None].to(setup.device)
     logits = network(setup.scaling.apply(image))  # (1, classes, height, width)
     height, width = pair.mask.shape
     indices = logits.argmax(dim=1)[0, :height, :width].cpu().numpy()

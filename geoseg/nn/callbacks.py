@@ -21,6 +21,7 @@ from geoseg.errors import ConfigError
 from geoseg.geo.outputs import publish
 from geoseg.nn.checkpoints import write_checkpoint
 from geoseg.nn.config import LoopConfig
+from geoseg.nn.task import SegmentationTask
 from geoseg.progress import Progress, Task
 
 logger = logging.getLogger(__name__)
@@ -181,7 +182,7 @@ class Journal(Callback):
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
             "seconds": round(self._budget.seconds, 2),
-            **pl_module.take_row(),
+            **_task(pl_module).take_row(),
         }
         self.history.append(row)
         write_csv(self.history, self._output)
@@ -248,7 +249,7 @@ class Keeper(Callback):
         row = self._journal.history[-1]
         figure = self._figure(row)
         if self._is_better(figure):
-            matrix = pl_module.confusion.matrix.tolist()
+            matrix = _task(pl_module).confusion.matrix.tolist()
             self._state = {"best": figure, "epoch": row["epoch"], "confusion": matrix}
             state = pl_module.state_dict()
             self._best_weights = {k: v.detach().to("cpu", copy=True) for k, v in state.items()}
@@ -290,13 +291,18 @@ class Keeper(Callback):
         return row[self._key]
 
     def _is_stuck(self, row: Row) -> bool:
-        return 0 < self._early_stop <= row["epoch"] - self._state["epoch"]
+        return 0 < self._early_stop <= row["epoch"] - self.best_epoch
 
     def _is_better(self, figure: float) -> bool:
-        best = self._state["best"]
-        if self._state["epoch"] == 0 or math.isnan(best):
-            return self._state["epoch"] == 0 or not math.isnan(figure)
+        best = float(self._state["best"])
+        if self.best_epoch == 0 or math.isnan(best):
+            return self.best_epoch == 0 or not math.isnan(figure)
         return figure > best if self._mode == "max" else figure < best
+
+
+def _task(module: LightningModule) -> SegmentationTask:
+    assert isinstance(module, SegmentationTask)
+    return module
 
 
 def write_csv(history: list[Row], output: Path) -> None:

@@ -46,7 +46,7 @@ class SampleKey(NamedTuple):
     position: int
     """Place within the epoch, from 0."""
 
-    index: int
+    pair: int
     """Number of the pair in its source."""
 
 
@@ -145,12 +145,19 @@ class SampleDataset(Dataset[Batch]):
             The sample, or the error that kept it from being read: an error raised in a worker
             would arrive as a traceback in place of its one line.
         """
-        key = SampleKey(0, key, key) if isinstance(key, int) else key
-        rng = np.random.default_rng((self.form.seed, key.epoch, key.position))
         try:
-            return self._sample(self.source.read(key.index, rng), rng)
+            return self.sample(SampleKey(0, key, key) if isinstance(key, int) else key)
         except GeosegError as error:
             return error
+
+    def sample(self, key: SampleKey) -> Batch:
+        """Read a sample.
+
+        Raises:
+            GeosegError: If it cannot be read.
+        """
+        rng = np.random.default_rng((self.form.seed, key.epoch, key.position))
+        return self._sample(self.source.read(key.pair, rng), rng)
 
     def pair(self, index: int) -> Pair:
         """Read a pair as it is, cropped like its sample but neither filled nor padded.

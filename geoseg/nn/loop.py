@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import lightning.pytorch as pl
 import torch
@@ -17,6 +18,7 @@ from geoseg.errors import WorkError
 from geoseg.nn.callbacks import Budget, Journal, Keeper, Row, Signals
 from geoseg.nn.checkpoints import AtomicCheckpointIO
 from geoseg.nn.dataset import CachedSource, PairSource, make_loader
+from geoseg.nn.device import Precision
 from geoseg.nn.setup import TrainSetup
 from geoseg.nn.task import SegmentationTask
 from geoseg.progress import Progress
@@ -24,7 +26,11 @@ from geoseg.progress import Progress
 METRICS, CHECKPOINTS, EVENTS = "metrics.csv", "checkpoints", "tensorboard"
 """Names in the run folder."""
 
-_LIGHTNING_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+_LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

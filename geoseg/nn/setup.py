@@ -105,8 +105,10 @@ def _divisor(config: TrainConfig, data: TrainingData) -> float | None:
 
 
 def _build_network(spec: ModelSpec, weights: str) -> SegmentationModel:
-    if weights in ("none", "imagenet"):
-        return build_model(spec, weights=weights)
+    if weights == "none":
+        return build_model(spec)
+    if weights == "imagenet":
+        return build_model(spec, weights="imagenet")
     bundle = ModelBundle.open(weights)
     different = [
         f"{key} {getattr(bundle.card.spec, key)!r} there, {getattr(spec, key)!r} here"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from torch import Tensor, nn
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from geoseg.errors import GeosegError, WorkError
@@ -18,6 +18,7 @@ from geoseg.nn.config import TrainConfig
 from geoseg.nn.dataset import Batch
 from geoseg.nn.losses import build_loss
 from geoseg.nn.metrics import ConfusionMatrix
+from geoseg.nn.models import SegmentationModel
 from geoseg.nn.optim import build_optimizer, schedule_factor
 from geoseg.nn.scaling import Scaling
 
@@ -38,7 +39,7 @@ class SegmentationTask(pl.LightningModule):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: SegmentationModel,
         config: TrainConfig,
         scaling: Scaling,
         legend: Legend,
@@ -130,10 +131,10 @@ class SegmentationTask(pl.LightningModule):
             WorkError: If a loss is no number.
         """
         self._check_losses()
-        rate = self.optimizers().param_groups[0]["lr"]
-        return {"lr": rate, "train/loss": _mean(self._losses), **self._row}
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        return {"lr": float(rate), "train/loss": _mean(self._losses), **self._row}
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, with a schedule that goes on at each step."""
         optimizer = build_optimizer(self.network.parameters(), self._config.optimizer)
         schedule = LambdaLR(optimizer, self._rate)

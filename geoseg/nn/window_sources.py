@@ -11,8 +11,8 @@ import numpy as np
 from rasterio.windows import Window
 
 from geoseg.errors import ConfigError
-from geoseg.geo.cutting import Cut, cut_windows
-from geoseg.geo.labelled import LabelledScene, open_labelled
+from geoseg.geo.cutting import Cut, LabelledScene, cut_windows
+from geoseg.geo.labelled import open_labelled
 from geoseg.geo.labels import LabelOptions
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.raster import SceneOptions

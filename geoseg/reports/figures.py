@@ -194,8 +194,10 @@ def _plot(
     axes.plot(epochs, values, label=label or None, color=color, linewidth=width, marker=marker)
     if key.startswith("val/iou/"):
         name = key.removeprefix("val/iou/")
-        place = {"xytext": (3, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(name, (epochs[-1], values[-1]), fontsize=7, color=color, **place)
+        end = (epochs[-1], values[-1])
+        axes.annotate(
+            name, end, (3, 0), textcoords="offset points", va="center", fontsize=7, color=color
+        )
 
 
 def _mark_best(axes: Axes, history: Sequence[Mapping[str, float]]) -> None:
@@ -225,7 +227,7 @@ def _write_cells(axes: Axes, matrix: Array, shares: Array) -> None:
         if matrix[row, col] == 0:
             continue
         color = "white" if share > 0.55 else "#333333"
-        text = f"{share:.1%}\n{_short_count(matrix[row, col])}"
+        text = f"{share:.1%}\n{_short_count(float(matrix[row, col]))}"
         axes.text(col, row, text, ha="center", va="center", fontsize=8, color=color)
 
 
@@ -253,15 +255,19 @@ def _paint(values: Array, legend: Legend, shown: Array) -> Array:
 
 def _add_legend(figure: Figure, legend: Legend) -> None:
     patches = [
-        Patch(facecolor=[c / 255 for c in color], edgecolor="#666666", linewidth=0.5, label=name)
+        Patch(facecolor=_rgb(color), edgecolor="#666666", linewidth=0.5, label=name)
         for color, name in zip(legend.colors, legend.names, strict=True)
     ]
-    gray = [c / 255 for c in IGNORE_COLOR]
+    gray = _rgb(IGNORE_COLOR)
     patches.append(Patch(facecolor=gray, edgecolor="#666666", linewidth=0.5, label="not labelled"))
     figure.legend(
         handles=patches, loc="outside lower center", ncols=min(len(patches), 5), frameon=False,
         fontsize=8,
     )  # fmt: skip
+
+
+def _rgb(color: tuple[int, int, int]) -> tuple[float, float, float]:
+    return color[0] / 255, color[1] / 255, color[2] / 255
 
 
 def _shorten(name: str) -> str:

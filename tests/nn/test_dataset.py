@@ -164,11 +164,11 @@ def test_an_epoch_shows_each_pair_equally_often_in_another_order():
     sampler = EpochSampler(pairs=5, samples=12, seed=1)
     first = list(sampler)
     assert [key.position for key in first] == list(range(12))
-    counts = np.bincount([key.index for key in first])
+    counts = np.bincount([key.pair for key in first])
     assert sorted(counts) == [2, 2, 2, 3, 3]
     assert list(sampler) == first
     sampler.set_epoch(1)
-    assert [key.index for key in sampler] != [key.index for key in first]
+    assert [key.pair for key in sampler] != [key.pair for key in first]
     assert {key.epoch for key in sampler} == {1}
 
 
@@ -257,8 +257,9 @@ def test_no_validation_tiles_are_refused_unless_a_share_is_given(tmp_path):
 
 def test_a_share_of_overlapping_tiles_leaves_out_the_seam(tmp_path):
     path = write_scene(tmp_path, "s")
-    geoseg.tile([path], str(tmp_path / "labels/s.tif"), tmp_path / "set",
-                TileOptions(size=16, stride=8, split=(1, 0, 0)), legend=tmp_path / "legend.toml")  # fmt: skip
+    options = TileOptions(size=16, stride=8, split=(1, 0, 0))
+    labels, legend = str(tmp_path / "labels/s.tif"), tmp_path / "legend.toml"
+    geoseg.tile([path], labels, tmp_path / "set", options, legend=legend)
     data = open_tiles(DataConfig(tiles=(str(tmp_path / "set"),), val_share=0.2))
     seen = []
     for source in (data.train, data.val):
@@ -290,7 +291,7 @@ def test_drawn_windows_never_touch_the_ground_of_validation(tmp_path, method):
     image = Scene.open(path).read().data
     drawn = np.zeros((160, 160), bool)
     for key in EpochSampler(len(data.train), 200, 5):
-        pair = data.train.read(key.index, np.random.default_rng((5, 0, key.position)))
+        pair = data.train.read(key.pair, np.random.default_rng((5, 0, key.position)))
         row, col = (int(word) for word in pair.name.split() if word.isdigit())
         assert np.array_equal(pair.image, image[:, row : row + 16, col : col + 16])
         drawn[row : row + 16, col : col + 16] = True
