@@ -134,18 +134,19 @@ class RasterWriter:
             OutputError: If another program made the file meanwhile.
         """
         try:
-            with contextlib.ExitStack() as stack:
+            with contextlib.ExitStack() as sidecars:
                 with _explained(self.path):
                     self._dataset.close()
-                    # Side files are named last to first: the raster's own name comes last.
-                    finished = stack.enter_context(publish(self.path, overwrite=self._overwrite))
-                    self._copy(finished)
-                    self._verify(finished)
-                sidecars = _with_crs(self.sidecars, sidecar_path(finished, ".aux.xml"))
-                for suffix, text in sidecars.items():
-                    target = stack.enter_context(publish(sidecar_path(self.path, suffix)))
-                    target.write_text(text, encoding="utf-8")
-                self._remove_stale_side_files(set(sidecars))
+                # Names are given at the ends of the blocks: the raster's first.
+                with publish(self.path, overwrite=self._overwrite) as finished:
+                    with _explained(self.path):
+                        self._copy(finished)
+                        self._verify(finished)
+                    texts = _with_crs(self.sidecars, sidecar_path(finished, ".aux.xml"))
+                    for suffix, text in texts.items():
+                        side = sidecars.enter_context(publish(sidecar_path(self.path, suffix)))
+                        side.write_text(text, encoding="utf-8")
+                self._remove_stale_side_files(set(texts))
         finally:
             remove_temporary(self._temporary)
 
@@ -194,8 +195,13 @@ class RasterWriter:
         with _quiet(), rasterio.open(finished, driver="GTiff") as dataset:
             if dataset.transform != grid.transform or dataset.crs != grid.crs:
                 raise WorkError(self.path, "a GeoTIFF cannot hold this CRS or transform exactly")
+            levels = len(dataset.overviews(1))
             if not self._is_lossy:
                 self._compare(dataset)
+        for level in range(levels):
+            with rasterio.open(finished, driver="GTiff", overview_level=level) as overview:
+                for _, window in overview.block_windows(1):
+                    overview.read(window=window)
         if self._is_lossy:
             with _quiet(), rasterio.open(self._temporary, driver="GTiff") as dataset:
                 self._compare(dataset)
@@ -276,7 +282,7 @@ def _create(path: Path, profile: RasterProfile) -> DatasetWriter:
             dtype=profile.dtype,
             nodata=profile.nodata,
             crs=grid.crs,
-            transform=grid.transform,
+            transform=None if _is_plain(grid) else grid.transform,
             tiled=True,
             blockxsize=BLOCK,
             blockysize=BLOCK,
@@ -292,6 +298,11 @@ def _create(path: Path, profile: RasterProfile) -> DatasetWriter:
         dataset.close()
         raise
     return dataset
+
+
+def _is_plain(grid: Grid) -> bool:
+    """Whether the file tells no place, so that rows run down as in any image, not northwards."""
+    return grid.crs is None and bool(grid.transform.is_identity)
 
 
 def _describe(dataset: DatasetWriter, profile: RasterProfile) -> None:
