@@ -62,7 +62,8 @@ def ground_ratio(grid: Grid) -> float:
 def compound_path(geometry: BaseGeometry, grid: Grid) -> Path:
     """A polygon with its holes as one path in pixels of a grid, as imshow counts them."""
     inverse = ~grid.transform
-    rings = shapely.get_rings(shapely.get_parts(geometry))
+    # Filling goes by winding, so a hole must turn against its shell.
+    rings = shapely.get_rings(shapely.orient_polygons(shapely.get_parts(geometry)))
     if len(rings) == 0:
         return Path(np.zeros((0, 2)))
     paths = []
