@@ -8,9 +8,14 @@ the western scene with geoseg itself. The same seed gives the same pixels.
 from __future__ import annotations
 
 import argparse
+import copy
+import json
 import logging
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import numpy as np
@@ -23,6 +28,9 @@ from shapely import affinity
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
+
+if TYPE_CHECKING:
+    from geoseg.nn.bundle import ModelBundle
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -192,6 +200,45 @@ def make_data(folder: Path) -> None:
     (folder / "legend.toml").write_text(LEGEND, encoding="utf-8")
 
 
+def make_model(folder: Path) -> None:
+    """Train `demo.safetensors` on the western scene, and tell how it does on the eastern."""
+    from geoseg.evaluate import EvaluateOptions, evaluate
+    from geoseg.geo.labels import LabelOptions
+    from geoseg.nn.bundle import ModelBundle
+    from geoseg.nn.config import load_config
+    from geoseg.predict import PredictOptions, predict
+    from geoseg.progress import Progress
+    from geoseg.tile import TileOptions, tile
+    from geoseg.train import train
+
+    labels, legend = str(folder / "labels.gpkg"), folder / "legend.toml"
+    kind, progress = LabelOptions(field="kind"), Progress("auto")
+    bundle = folder / "demo.safetensors"
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        chosen = TileOptions(size=192, stride=64, block=256, split=(0.8, 0.2, 0.0), labels=kind)
+        tile([str(folder / "west.tif")], labels, work / "tiles", chosen, legend=legend)
+        tiles = json.dumps([str(work / "tiles")])
+        config = load_config(HERE / "train.toml", [f"data.tiles={tiles}"])
+        result = train(config, work / "run", progress=progress)
+        trained = ModelBundle.open(result.bundle)
+        _without_paths(trained).save(bundle, overwrite=True)
+        predict(folder / "east.tif", bundle, work / "classes.tif", PredictOptions(blend="hann"))
+        options = EvaluateOptions(labels=kind, legend=legend)
+        report = evaluate([work / "classes.tif"], labels, options=options)
+    logger.info("%s: %.1f MB\n%s", bundle.name, bundle.stat().st_size / 1e6, report.to_text())
+
+
+def _without_paths(bundle: ModelBundle) -> ModelBundle:
+    """The bundle without the folders of the machine it was trained on."""
+    provenance = copy.deepcopy(bundle.card.provenance)
+    provenance["config"]["data"]["tiles"] = ["tiles"]
+    provenance["data"]["sources"] = ["west.tif"]
+    provenance["licence"] = "MIT"
+    card = bundle.card.model_copy(update={"provenance": provenance})
+    return replace(bundle, card=card)
+
+
 def main() -> None:
     """Read the command line and make what it asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -199,7 +246,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=HERE, help="folder to write to")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    make_data(options.output)
+    if options.model:
+        make_model(options.output)
+    else:
+        make_data(options.output)
 
 
 if __name__ == "__main__":
