@@ -76,8 +76,9 @@ def legend_of_classes(scene: Scene, legend: Legend | str | Path | None = None) -
     try:
         return Legend.open(scene.path)
     except LegendError as error:
+        legend = Legend.of_values(count_raster_values(scene.path) or [0])
         logger.info("%s: %s; classes are named by their values", scene.path, error.problem)
-    return Legend.of_values(count_raster_values(scene.path) or [0])
+        return legend
 
 
 def strips(scene: Scene) -> list[Window]:

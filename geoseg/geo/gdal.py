@@ -85,7 +85,11 @@ def open_dataset(path: str, *, trust_vrt: bool = False) -> DatasetReader:
             if is_remote(path):
                 return rasterio.open(path, driver=drivers[0])
             # rasterio.open takes one driver only; the class behind it takes a list.
-            return DatasetReader(path, driver=drivers)
+            dataset = DatasetReader(path, driver=drivers)
+            # GDAL looks for masks when first asked, and outside of an Env it would print on stderr
+            # what it finds odd in a damaged file.
+            _ = dataset.mask_flag_enums
+            return dataset
     except GDAL_ERRORS as error:
         raise SceneError(
             path, f"is not a raster that can be read ({reason(error)})", "Check the file"
