@@ -53,10 +53,10 @@ def open_labelled(
     paths = find_labels(labels, scenes)
     if legend is not None and not isinstance(legend, Legend):
         legend = Legend.open(legend)
-    if legend is None:
-        legend = legend_of(paths, label_options)
-    by_path = {path: Labels.open(path, legend, label_options) for path in dict.fromkeys(paths)}
-    for labels_of_one in by_path.values():
+    common = legend_of(paths, label_options) if legend is None else legend
+    by_path = {path: Labels.open(path, common, label_options) for path in dict.fromkeys(paths)}
+    for labels_of_one in by_path.values() if legend is not None else ():
+        # All unknown values are told before any work; a legend made of the labels knows all.
         labels_of_one.check()
     pairs = [
         LabelledScene(scene=scene, labels=by_path[path])

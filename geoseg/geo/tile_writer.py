@@ -56,7 +56,7 @@ class TileEncoder:
     """Names of the bands; empty ones are left out."""
 
     def write(self, name: str, cut: Cut, nodata: float | None) -> tuple[Path, Path]:
-        """Write image and mask of one tile; any thread may.
+        """Write image and mask of one tile; any thread may, within `writing`.
 
         Args:
             name: Name of the tile.
@@ -198,11 +198,16 @@ def _geotiff_profile(data: npt.NDArray[Any], grid: Grid) -> dict[str, Any]:
     }
 
 
+def writing() -> rasterio.Env:
+    """GDAL's settings for `TileEncoder.write`: entered once for many tiles, as it takes time."""
+    return rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True)
+
+
 @contextmanager
 def _in_memory(profile: Mapping[str, Any]) -> Iterator[tuple[Any, list[bytes]]]:
     """Give a dataset to write, and a list that holds the bytes of its file once it is closed."""
     content: list[bytes] = []
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
+    with MemoryFile() as memory:
         with memory.open(**profile) as dataset:
             yield dataset, content
         content.append(memory.read())

@@ -17,7 +17,7 @@ from geoseg.geo.sampling import Sampling, draw_windows, find_places, layout_wind
 from geoseg.geo.splits import SPLITS, Split
 from geoseg.geo.stats import BandStatsAccumulator
 from geoseg.geo.tile_plan import Place, TilePlanner
-from geoseg.geo.tile_writer import TileEncoder
+from geoseg.geo.tile_writer import TileEncoder, writing
 from geoseg.geo.tileset import Tile
 from geoseg.geo.workers import Workers
 from geoseg.progress import Progress, Task
@@ -173,13 +173,14 @@ class Tiler:
         tally = self._tally()
         source = self.sources[places[0].scene]
         cuts = cut_windows(source, [place.window for place in places], self.sampling.size)
-        for place, cut in zip(places, cuts, strict=True):
-            reason = self._fault(cut)
-            if reason is None:
-                self._write(place, cut, tally)
-            else:
-                tally.rejected[reason] += 1
-            task.advance()
+        with writing():
+            for place, cut in zip(places, cuts, strict=True):
+                reason = self._fault(cut)
+                if reason is None:
+                    self._write(place, cut, tally)
+                else:
+                    tally.rejected[reason] += 1
+                task.advance()
         return tally
 
     def _fault(self, cut: Cut) -> str | None:
