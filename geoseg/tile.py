@@ -198,7 +198,9 @@ def tile(
     sources = open_labelled(find_scenes(scenes), labels, legend, options.scene, options.labels)
     _check_format(sources[0], options.format)
     inputs = [p for source in sources for p in (source.scene.path, source.labels.path)]
-    root = check_output_folder(output, overwrite=options.overwrite, inputs=inputs)
+    root = check_output_folder(
+        output, overwrite=options.overwrite, inputs=inputs, marker="tileset.json"
+    )
     sampling = options.sampling
     grids = [source.scene.grid for source in sources]
     planner = TilePlanner(
