@@ -133,7 +133,9 @@ class _Counter:
     def __init__(self, scene: Scene, labels: Labels, legend: Legend) -> None:
         if not labels.touches(scene.grid):
             raise LabelError(
-                scene.path, "does not touch its labels", "Check the CRS and extent of both"
+                scene.path,
+                f"does not touch its labels, {labels.path}",
+                "Check the CRS and extent of both",
             )
         self._scene = scene
         self._labels = labels

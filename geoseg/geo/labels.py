@@ -341,8 +341,6 @@ def _polygons(
 ) -> tuple[Geometries, npt.NDArray[np.bool_]]:
     """Valid polygons of all features, and which of them have one."""
     geometries, found = repair(geometries)
-    if str(found):
-        logger.info("%s: %s", path, found)
     if found.thin and buffer is None:
         raise LabelError(
             path,
@@ -354,6 +352,8 @@ def _polygons(
     kept = is_polygonal(geometries)
     if not kept.any():
         raise LabelError(path, "has no polygons", "Check that the right layer was exported")
+    if str(found):
+        logger.info("%s: %s", path, found)
     return geometries, kept
 
 

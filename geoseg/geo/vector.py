@@ -12,6 +12,7 @@ import pyogrio
 import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.crs import CRS
+from rasterio.env import Env
 from rasterio.errors import CRSError
 from shapely.geometry.base import BaseGeometry
 
@@ -85,13 +86,13 @@ def read_polygons(path: str, layer: str | None = None) -> geopandas.GeoDataFrame
     """
     frame = read_features(path, layer)
     geometries, found = repair(frame.geometry.to_numpy())
-    if str(found):
-        logger.info("%s: %s", path, found)
     if found.thin:
         raise LabelError(path, f"{found.thin} features are points or lines", "Give polygons")
     kept = is_polygonal(geometries)
     if not kept.any():
         raise LabelError(path, "has no polygons", "Check that the right layer was exported")
+    if str(found):
+        logger.info("%s: %s", path, found)
     return frame.set_geometry(geometries, crs=frame.crs)[kept].reset_index(drop=True)
 
 
@@ -152,7 +153,9 @@ def _read_layer(
                     raise _no_field(path, column, fields)
             frame = pyogrio.read_dataframe(path, layer=layer, columns=columns)
     except (DataSourceError, DataLayerError, shapely.GEOSException) as error:
-        raise LabelError(path, f"cannot be read ({_first_line(error)})", "Restore it") from error
+        raise LabelError(
+            path, f"cannot be read ({_first_line(error)})", "Restore the file"
+        ) from error
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise LabelError(path, f'layer "{layer}" has no geometries', "Name another layer")
     return frame
@@ -180,7 +183,9 @@ def _read_parquet(path: str) -> geopandas.GeoDataFrame:
             path, "GeoParquet needs pyarrow", "Install it: pip install pyarrow"
         ) from error
     except (OSError, ValueError) as error:
-        raise LabelError(path, f"cannot be read ({_first_line(error)})", "Restore it") from error
+        raise LabelError(
+            path, f"cannot be read ({_first_line(error)})", "Restore the file"
+        ) from error
 
 
 def _is_parquet(path: str) -> bool:
@@ -189,7 +194,8 @@ def _is_parquet(path: str) -> bool:
 
 def _parse_crs(text: str) -> CRS:
     try:
-        return CRS.from_user_input(text)
+        with Env():  # else PROJ tells its own errors on stderr
+            return CRS.from_user_input(text)
     except CRSError as error:
         raise ConfigError(
             "--label-crs", f"{text!r} is no CRS", "Give one such as EPSG:32632"
