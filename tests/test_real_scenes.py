@@ -73,9 +73,15 @@ def test_buildings_of_kampala(realdata, tmp_path):
     )  # fmt: skip
     report = json.loads(
         geoseg(
-            tmp_path, "evaluate", "classes.tif", "--labels", reference, "--legend", "legend.toml",
+            tmp_path,
+            "evaluate",
+            "classes.tif",
+            "--labels",
+            reference,
+            "--legend",
+            "legend.toml",
             "--json",
-        )  # fmt: skip
+        )
     )
     assert report["mean_iou"] >= report["trivial"]["mean_iou"] + MARGIN
     with rasterio.open(east) as scene, rasterio.open(tmp_path / "classes.tif") as made:

@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import time
 import zlib
 from collections.abc import Iterable, Iterator
@@ -118,6 +119,7 @@ def publish(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
         yield temporary
         if not temporary.exists():
             raise WorkError(path, "nothing was written")
+        temporary.chmod(_usual_mode(path))
         _sync(temporary)
         _rename(temporary, path, overwrite=overwrite)
         _sync_folder(path.parent)
@@ -159,6 +161,22 @@ def publish_folder(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _usual_mode(path: Path) -> int:
+    """The permissions of the file that is replaced, or of any new file in that folder.
+
+    Some libraries, safetensors among them, make files that only their owner can read.
+    """
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    probe = temporary_path(path)
+    handle = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(handle).st_mode)
+    finally:
+        os.close(handle)
+        probe.unlink()
 
 
 def temporary_path(path: Path) -> Path:

@@ -285,3 +285,21 @@ def test_two_processes_at_once_give_one_whole_file(tmp_path):
     assert [process.wait() for process in processes] == [0, 0]
     assert target.read_text() in ("a" * 10000, "b" * 10000)
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_new_file_has_the_usual_permissions(tmp_path):
+    """Some libraries make files for their owner alone; a model is to be shared."""
+    (tmp_path / "plain").write_text("")
+    with publish(tmp_path / "made") as temporary:
+        temporary.write_text("x")
+        temporary.chmod(0o600)
+    assert (tmp_path / "made").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_replaced_file_keeps_its_permissions(tmp_path):
+    (tmp_path / "made").write_text("old")
+    (tmp_path / "made").chmod(0o640)
+    with publish(tmp_path / "made") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o640
