@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -70,12 +71,12 @@ class Cut:
         """Pixels that lie on the scene."""
         return int(self.window.height * self.window.width)
 
-    @property
+    @cached_property
     def valid_share(self) -> float:
         """Share of the pixels on the scene with data."""
-        return float(self.valid.sum() / self.pixels)
+        return int(np.count_nonzero(self.valid)) / self.pixels
 
-    @property
+    @cached_property
     def labelled_share(self) -> float:
         """Share of the pixels on the scene with data and a class."""
         return float(self.class_counts.sum() / self.pixels)

@@ -86,17 +86,22 @@ class Plane:
             )
         return _polygons(rings)
 
-    def outline(self, scene: int, polygon: BaseGeometry) -> BaseGeometry | None:
-        """A footprint in units of the CRS; in pixels where no scene has one.
+    def outlines(
+        self, scenes: Sequence[int], polygons: Sequence[BaseGeometry | None]
+    ) -> list[BaseGeometry | None]:
+        """Footprints in units of the CRS; in pixels where no scene has one.
+
+        Args:
+            scenes: Index of the scene of each.
+            polygons: Footprints in pixels of the plane.
 
         Returns:
-            The polygon on the map; None for a plain image among scenes that have a CRS.
+            Polygons on the map; None for plain images among scenes that have a CRS.
         """
         if self.crs is None:
-            return polygon
-        if self.part(scene) != 0:
-            return None
-        return _moved(np.array([polygon], dtype=object), self.transform)[0]
+            return list(polygons)
+        moved = _moved(np.array(polygons, dtype=object), self.transform).tolist()
+        return [p if self.part(s) == 0 else None for s, p in zip(scenes, moved, strict=True)]
 
     def to_plane(self, polygons: Polygons) -> Polygons:
         """Polygons in units of the CRS as polygons of the shared plane."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -105,6 +105,10 @@ class Tiler:
         total.rejected.update(self.planner.rejected)
         order = {source.scene.path: i for i, source in enumerate(self.sources)}
         total.tiles.sort(key=lambda tile: (order[tile.scene], tile.row, tile.col))
+        scenes = [order[tile.scene] for tile in total.tiles]
+        outlines = self.planner.plan.plane.outlines(scenes, [t.footprint for t in total.tiles])
+        pairs = zip(total.tiles, outlines, strict=True)
+        total.tiles = [replace(tile, footprint=outline) for tile, outline in pairs]
         return total
 
     def _cut_layout(self, workers: Workers, progress: Progress) -> Tally:
@@ -184,7 +188,7 @@ class Tiler:
         return tally
 
     def _fault(self, cut: Cut) -> str | None:
-        if cut.valid_share < self.min_valid or not cut.valid.any():
+        if cut.valid_share < self.min_valid or cut.valid_share == 0:
             return "invalid"
         return "unlabelled" if cut.labelled_share < self.min_labelled else None
 
@@ -192,7 +196,6 @@ class Tiler:
         source, window = self.sources[place.scene], cut.window
         name = f"{self.names[place.scene]}_r{window.row_off:05d}_c{window.col_off:05d}"
         image, mask = self.encoder.write(name, cut, source.nodata)
-        plane = self.planner.plan.plane
         tile = Tile(
             name=name,
             image=image,
@@ -206,7 +209,7 @@ class Tiler:
             valid_share=cut.valid_share,
             labelled_share=cut.labelled_share,
             class_shares=cut.class_shares,
-            footprint=plane.outline(place.scene, place.footprint),
+            footprint=place.footprint,
         )
         tally.tiles.append(tile)
         known = tally.class_counts.get(place.split, 0)
