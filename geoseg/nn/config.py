@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from geoseg.errors import ConfigError
 from geoseg.nn.augment import AugmentConfig
@@ -131,12 +131,13 @@ class ModelConfig(_Table):
     options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of the architecture."""
 
-    @model_validator(mode="after")
-    def _check_arch(self) -> ModelConfig:
+    @field_validator("arch")
+    @classmethod
+    def _check_arch(cls, arch: str) -> str:
         choices = list_architectures()
-        if self.arch not in choices:
-            raise ValueError(f"unknown architecture {self.arch!r}; known are {', '.join(choices)}")
-        return self
+        if arch.lower() not in choices:
+            raise ValueError(f"unknown architecture, known are {', '.join(choices)}")
+        return arch.lower()
 
 
 class LoopConfig(_Table):

@@ -13,7 +13,7 @@ from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.config import TrainConfig
 from geoseg.nn.dataset import EpochSampler, SampleDataset, SampleForm
 from geoseg.nn.device import Precision, resolve_device, resolve_precision
-from geoseg.nn.models import ModelSpec, SegmentationModel, build_model
+from geoseg.nn.models import ARCHITECTURES, ModelSpec, SegmentationModel, build_model
 from geoseg.nn.scaling import Scaling
 from geoseg.nn.sources import TrainingData, open_tiles
 from geoseg.nn.window_sources import open_scenes
@@ -72,13 +72,7 @@ def prepare(config: TrainConfig) -> TrainSetup:
     precision = resolve_precision(config.train.precision, device)
     data = open_tiles(config.data) if config.data.tiles else open_scenes(config.data, config.seed)
     scaling = Scaling.from_stats(config.data.scaling, data.stats, divisor=_divisor(config, data))
-    spec = ModelSpec(
-        arch=config.model.arch,
-        encoder=config.model.encoder,
-        in_channels=len(data.stats.mean),
-        classes=data.legend.count,
-        options=config.model.options,
-    )
+    spec = _spec(config, data)
     fill = tuple(float(np.nan_to_num(mean)) for mean in data.stats.mean)
     crop, (height, width) = config.data.crop, data.shape
     train_form = SampleForm(height=crop, width=crop, fill=fill, seed=config.seed, random=True)
@@ -94,6 +88,17 @@ def prepare(config: TrainConfig) -> TrainSetup:
         train=SampleDataset(data.train, train_form),
         val=SampleDataset(data.val, val_form),
         sampler=EpochSampler(len(data.train), config.data.samples or data.samples, config.seed),
+    )
+
+
+def _spec(config: TrainConfig, data: TrainingData) -> ModelSpec:
+    model = config.model
+    return ModelSpec(
+        arch=model.arch,
+        encoder=model.encoder if ARCHITECTURES[model.arch].has_encoder else "none",
+        in_channels=len(data.stats.mean),
+        classes=data.legend.count,
+        options=model.options,
     )
 
 

@@ -1,11 +1,12 @@
 """The training configuration: what is taken, what is refused and how it is told."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from geoseg.errors import ConfigError
-from geoseg.nn.config import dump_config, load_config, parse_config
+from geoseg.nn.config import TrainConfig, dump_config, load_config, parse_config
 
 MINIMAL = '[data]\ntiles = ["tiles"]\n'
 
@@ -152,7 +153,10 @@ def test_dumped_options_are_toml():
         (MINIMAL + '[train]\nprecision = "half"', "'auto', 'fp32', 'bf16' or 'fp16'"),
         (MINIMAL + '[train]\nmonitor = "val/loss"', "train.monitor = 'val/loss'"),
         (MINIMAL + '[train]\ndevice = "tpu"', "train.device = 'tpu'"),
-        (MINIMAL + '[model]\narch = "unett"', "unknown architecture 'unett'; known are"),
+        (
+            MINIMAL + '[model]\narch = "unett"',
+            "model.arch = 'unett': unknown architecture, known are deeplabv3",
+        ),
         (MINIMAL + "train = 3", "unknown key data.train"),
         ("train = 3\n" + MINIMAL, "train = 3"),
         ("[data]\nbands = [1.5]\n", "data.bands.0 = 1.5"),
@@ -196,3 +200,13 @@ def test_a_binary_file_is_told(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="UTF-8"):
         load_config(path)
+
+
+def test_every_key_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "train.md").read_text(encoding="utf-8")
+    tables = [*TrainConfig.model_fields.values()]
+    models = [f.annotation for f in tables if hasattr(f.annotation, "model_fields")]
+    assert len(models) == 7
+    for model in (TrainConfig, *models):
+        for key in model.model_fields:
+            assert f"`{key}`" in page or f"[{key}]" in page, f"{model.__name__}.{key}"
