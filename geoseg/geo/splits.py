@@ -118,7 +118,7 @@ class BlockPlan(SplitPlan):
 
     def __init__(self, plane: Plane, block: int, guard: int, cells: Mapping[Cell, Split]) -> None:
         super().__init__(plane)
-        self.block = block
+        self.block: int = block
         self.cells = dict(cells)
         self._guard = guard
 
