@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -10,10 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
-from shapely.geometry.base import BaseGeometry
 
 from geoseg import __version__
+from geoseg.engine.area import hide_outside
 from geoseg.engine.backends import TorchBackend
 from geoseg.engine.layout import Blend, Layout
 from geoseg.engine.pipeline import (
@@ -29,13 +29,11 @@ from geoseg.engine.products import ClassProduct, ProbabilityProduct, Product, Si
 from geoseg.errors import ConfigError, OutputError, SceneError
 from geoseg.geo.cog import RasterWriter
 from geoseg.geo.gdal import limit_block_cache
-from geoseg.geo.geometry import burn
-from geoseg.geo.grid import Grid
-from geoseg.geo.outputs import check_output
+from geoseg.geo.outputs import check_output, check_output_folder, make_folders
 from geoseg.geo.paths import find_scenes
-from geoseg.geo.raster import Raster, Scene, SceneOptions
+from geoseg.geo.polygon_files import polygon_driver
+from geoseg.geo.raster import Scene, SceneOptions
 from geoseg.geo.style import raster_attribute_xml, raster_qml
-from geoseg.geo.vector import read_area
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.device import PrecisionName
 from geoseg.progress import Progress
@@ -166,7 +164,8 @@ def predict(
     paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
     jobs = _plan(paths, model, output, options)
     backend = TorchBackend(model, device=options.device, precision=options.precision)
-    return [_predict_scene(job, model, backend, options, progress) for job in jobs]
+    with make_folders(path for job in jobs for path in job.files):
+        return [_predict_scene(job, model, backend, options, progress) for job in jobs]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,9 +175,16 @@ class _Job:
     own: Scene
     """On the file's own grid, which is that of the outputs."""
     layout: Layout
+    hide: Hide = visible
+    """Tells the pixels that are to be predicted."""
     classes: Path
     probabilities: Path | None
     polygons: Path | None
+
+    @property
+    def files(self) -> list[Path]:
+        """All that will be written."""
+        return [path for path in (self.classes, self.probabilities, self.polygons) if path]
 
 
 def _plan(
@@ -188,8 +194,9 @@ def _plan(
     window, stride = _window_and_stride(model, options)
     if options.batch_size is not None and options.batch_size < 1:
         raise ConfigError("batch-size", f"{options.batch_size} is below 1", "Give 1 or more")
-    for name in options.exclude:
-        model.legend.class_of(name)
+    excluded = {model.legend.class_of(name).value for name in options.exclude}
+    if len(excluded) == model.legend.count:
+        raise ConfigError("--exclude", "names all classes of the model", "Leave one out")
     many = len(paths) > 1
     jobs = []
     for path in paths:
@@ -214,8 +221,10 @@ def _plan(
                 polygons=files[2],
             )
         )
-    _check_outputs(jobs, [*paths, *([model.path] if model.path else [])], options)
-    return jobs
+    inputs = [*paths, model.path, options.aoi]
+    _check_outputs(jobs, [path for path in inputs if path], options)
+    hides = hide_outside(options.aoi, [job.own for job in jobs])
+    return [replace(job, hide=hide) for job, hide in zip(jobs, hides, strict=True)]
 
 
 def _window_and_stride(model: ModelBundle, options: PredictOptions) -> tuple[int, int]:
@@ -250,19 +259,32 @@ def _output_path(target: str | Path | None, scene: str, suffix: str, *, many: bo
     if target is None:
         return None
     path = Path(target).expanduser()
-    if many or path.is_dir() or str(target).endswith("/"):
-        if path.suffix and not path.is_dir():
+    is_folder = os.path.isdir(path)
+    if many or is_folder or str(target).endswith("/"):
+        if path.suffix and not is_folder:
             raise OutputError(path, "is one file, several scenes are given", "Name a folder")
-        path.mkdir(parents=True, exist_ok=True)
+        if not is_folder:
+            check_output_folder(path)
         return path / f"{Path(scene).stem}{suffix}"
+    if not path.parent.is_dir():
+        check_output(path)
     return path
 
 
-def _check_outputs(jobs: Sequence[_Job], inputs: Sequence[str], options: PredictOptions) -> None:
+def _check_outputs(
+    jobs: Sequence[_Job], inputs: Sequence[str | Path], options: PredictOptions
+) -> None:
     seen: dict[Path, str] = {}
     for job in jobs:
-        for path in filter(None, (job.classes, job.probabilities, job.polygons)):
-            check_output(path, overwrite=options.overwrite, inputs=inputs)
+        if job.polygons is not None:
+            polygon_driver(job.polygons)
+        for path in filter(None, (job.classes, job.probabilities)):
+            if path.suffix.lower() not in {".tif", ".tiff"}:
+                problem = f'rasters cannot be written as "{path.suffix}"'
+                raise OutputError(path, problem, "Name it .tif, or end a folder with /")
+        for path in job.files:
+            if path.parent.is_dir():
+                check_output(path, overwrite=options.overwrite, inputs=inputs)
             if path.absolute() in seen:
                 raise OutputError(
                     path,
@@ -333,29 +355,17 @@ def _score_rows(
 ) -> Iterator[ScoreRows]:
     """Finished rows of scores on the scene's own grid."""
     backend.set_units(job.scene.nodata, options.scale)
-    hide = _hide(options, job.own.grid)
     if options.mode == "resize":
         counts.windows = 1
-        return predict_resized(job.own, backend, job.layout.window, hide=hide)
+        return predict_resized(job.own, backend, job.layout.window, hide=job.hide)
     batch_size = options.batch_size or (_CPU_BATCH if backend.device.type == "cpu" else _GPU_BATCH)
     rows = predict_windows(
-        job.scene, backend, job.layout, batch_size=batch_size, hide=hide, counts=counts
+        job.scene, backend, job.layout, batch_size=batch_size, hide=job.hide, counts=counts
     )
     if job.scene.grid.matches(job.own.grid):
         return rows
     bare = ((first, scores) for first, scores, _ in rows)
-    return resample_rows(bare, job.scene.grid.shape, job.own, hide)
-
-
-def _hide(options: PredictOptions, grid: Grid) -> Hide:
-    if options.aoi is None:
-        return visible
-    area: BaseGeometry = read_area(str(options.aoi), grid.crs)
-
-    def inside(raster: Raster) -> npt.NDArray[np.bool_]:
-        return raster.valid & (burn([(area, 1)], raster.grid, fill=0, dtype="uint8") > 0)
-
-    return inside
+    return resample_rows(bare, job.scene.grid.shape, job.own, job.hide)
 
 
 def _tags(

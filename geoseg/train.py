@@ -105,7 +105,8 @@ def _check_run(run: Path, config: TrainConfig, *, resume: bool, overwrite: bool)
         if run.is_dir() and any(run.iterdir()) and not overwrite:
             cure = "Give --resume to go on with it, --overwrite to replace it, or another folder"
             raise OutputError(run, "already exists and is not empty", cure)
-        check_output_folder(run, overwrite=overwrite)
+        inputs = [*config.data.tiles, *config.data.scenes]
+        check_output_folder(run, overwrite=overwrite, inputs=inputs, marker=CONFIG)
         return
     if not (run / CONFIG).is_file():
         raise OutputError(run, "is no run that can be resumed", "Train without --resume first")

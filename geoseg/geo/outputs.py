@@ -16,7 +16,7 @@ import shutil
 import stat
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,6 +93,30 @@ def check_output_folder(
             _check_replaceable(path, overwrite=overwrite, marker=marker)
     _check_writable(_existing_parent(path))
     return path
+
+
+@contextmanager
+def make_folders(files: Iterable[Path]) -> Iterator[None]:
+    """Make the folders of some files; if the block fails, those still empty are removed again.
+
+    Raises:
+        OutputError: If one cannot be made.
+    """
+    made: list[Path] = []
+    try:
+        for folder in dict.fromkeys(file.parent for file in files):
+            missing = [place for place in (folder, *folder.parents) if not place.exists()]
+            for place in reversed(missing):
+                place.mkdir()
+                made.append(place)
+    except OSError as error:
+        _remove_empty(made)
+        raise OutputError(folder, f"cannot be made ({error.strerror})", "Name another") from error
+    try:
+        yield
+    except BaseException:
+        _remove_empty(made)
+        raise
 
 
 @contextmanager
@@ -236,6 +260,12 @@ def _check_replaceable(path: Path, *, overwrite: bool, marker: str | None) -> No
         raise OutputError(
             path, f"holds other things, no {marker}, and is not replaced", "Name another folder"
         )
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    for folder in reversed(folders):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _existing_parent(path: Path) -> Path:

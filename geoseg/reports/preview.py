@@ -15,7 +15,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from geoseg.errors import ConfigError, LabelError, LegendError
+from geoseg.errors import ConfigError, LabelError, LegendError, OutputError
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.outputs import check_output, publish
@@ -115,6 +115,9 @@ def preview(
         raise ConfigError("rasters", "none are given", "Name a raster to draw")
     inputs = [*rasters, *([] if polygons is None else [polygons])]
     output = check_output(output, overwrite=overwrite, inputs=inputs)
+    if output.suffix.lower() != ".png":
+        problem = f'pictures cannot be written as "{output.suffix}"'
+        raise OutputError(output, problem, "Name it .png")
     side = _panel_side(len(rasters) + (polygons is not None and len(rasters) > 1), options)
     panels = [_open_panel(str(path), legend, side, options) for path in rasters]
     shown = legend or next((p.legend for p in panels if p.legend is not None), None)
