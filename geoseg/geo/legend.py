@@ -223,7 +223,7 @@ class Legend:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Legend:
-        """Make a legend of what TOML or JSON holds: `ignore`, `classes` (DESIGN's keys).
+        """Make a legend of what TOML or JSON holds: `ignore` and `classes`.
 
         Raises:
             LegendError: If a key is unknown or missing, or a value is wrong.
@@ -240,11 +240,8 @@ class Legend:
         """The legend as plain lists and dictionaries, with the keys of the TOML file."""
         classes = []
         for entry in self.classes:
-            table: dict[str, Any] = {
-                "value": entry.value,
-                "name": entry.name,
-                "color": entry.color,
-            }
+            table: dict[str, Any] = {"value": entry.value, "name": entry.name}
+            table["color"] = entry.color
             if entry.sources:
                 table["from"] = list(entry.sources)
             classes.append(table)
