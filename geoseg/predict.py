@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -194,6 +195,8 @@ def _plan(
     window, stride = _window_and_stride(model, options)
     if options.batch_size is not None and options.batch_size < 1:
         raise ConfigError("batch-size", f"{options.batch_size} is below 1", "Give 1 or more")
+    if options.scale is not None and not 0 < options.scale < math.inf:
+        raise ConfigError("scale", f"{options.scale} is not above 0", "Give such as 0.0001")
     excluded = {model.legend.class_of(name).value for name in options.exclude}
     if len(excluded) == model.legend.count:
         raise ConfigError("--exclude", "names all classes of the model", "Leave one out")

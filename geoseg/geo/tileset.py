@@ -17,10 +17,11 @@ import pyogrio
 from pyogrio.errors import DataSourceError
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
+from rasterio.env import Env
 from rasterio.errors import RasterioError
 from shapely.geometry.base import BaseGeometry
 
-from geoseg.errors import GeosegError, TileSetError
+from geoseg.errors import GeosegError, LegendError, TileSetError
 from geoseg.geo.gdal import open_dataset, reason
 from geoseg.geo.legend import Legend
 from geoseg.geo.raster import has_data
@@ -145,6 +146,8 @@ class TileSet:
         card = _read_card(root)
         try:
             return _from_card(root, card)
+        except LegendError as error:
+            raise TileSetError(root / "tileset.json", error.problem, "Tile again") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TileSetError(
                 root / "tileset.json", f"lacks or garbles an entry ({error!r})", "Tile again"
@@ -262,7 +265,10 @@ def _from_card(root: Path, card: Mapping[str, Any]) -> TileSet:
     legend = Legend.from_dict(card["legend"])
     if card["format"] not in {"tif", "png", "npy"}:
         raise ValueError(card["format"])
-    crs = CRS.from_wkt(card["crs"]) if card["crs"] else None
+    if int(card["size"]) < 1:
+        raise ValueError(card["size"])
+    with Env():  # else PROJ tells its own errors on stderr
+        crs = CRS.from_wkt(card["crs"]) if card["crs"] else None
     return TileSet(
         root=root,
         tiles=_read_tiles(root, card["format"], legend),
@@ -273,7 +279,7 @@ def _from_card(root: Path, card: Mapping[str, Any]) -> TileSet:
         nodata=None if card["nodata"] is None else float(card["nodata"]),
         size=int(card["size"]),
         format=card["format"],
-        class_counts=card["class_counts"],
+        class_counts=dict(card["class_counts"]),
         resolution=card["resolution"],
         crs=crs,
         sources=tuple(card["sources"]),
@@ -290,7 +296,8 @@ def _read_tiles(root: Path, format_: TileFormat, legend: Legend) -> tuple[Tile, 
         for name in _read_list(root / f"{split}.txt"):
             image, mask = tile_paths(root, name, format_)
             if name not in records:
-                raise TileSetError(root, f"{split}.txt lists {name}, index.gpkg does not")
+                problem = f"{split}.txt lists {name}, index.gpkg does not"
+                raise TileSetError(root, problem, "Tile again")
             if name in tiles:
                 raise TileSetError(root, f"{name} is listed twice", "Keep it in one list")
             tiles[name] = Tile(name=name, image=image, mask=mask, split=split, **records[name])

@@ -97,16 +97,29 @@ def make_bundle(place):
     return make
 
 
+class Burglar:
+    """Makes the file `burgled` when it is unpickled."""
+
+    def __reduce__(self):
+        return os.system, ("touch burgled",)
+
+
+@pytest.fixture
+def burglar():
+    """To be pickled: whoever unpickles it makes the file `burgled`."""
+    return Burglar()
+
+
 @pytest.fixture
 def refuse(place, capfd):
     """`refuse("info x.tif", "x.tif", "does not exist", cure="Check the path")`.
 
     How every refusal must look: one line on stderr, libraries included, with these parts; the
-    exit code; nothing on stdout; not a file or folder made, changed or removed.
+    exit code; a cure; nothing on stdout; not a file or folder made, changed or removed.
     """
     handler = signal.getsignal(signal.SIGTERM)
 
-    def check(words, *parts, cure, code=2):
+    def check(words, *parts, cure="", code=2):
         before = listing(place)
         capfd.readouterr()
         answer = main(shlex.split(words))
@@ -115,6 +128,7 @@ def refuse(place, capfd):
         assert out == ""
         assert err.count("\n") == 1, err
         assert err.startswith("Error: ")
+        assert err.endswith(".\n"), "an error ends with a full stop where it tells a cure"
         assert "Traceback" not in err
         assert "defect of geoseg" not in err
         assert [part for part in (*parts, cure) if part not in err] == [], err
