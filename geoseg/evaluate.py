@@ -154,8 +154,6 @@ class _Counter:
 
     def result(self, labels: str) -> Comparison:
         """What has been counted."""
-        if not self._matrix.any():
-            logger.warning("%s: no pixel has both a class and a label", self._scene.path)
         height, width = self._scene.grid.shape
         return Comparison(
             prediction=self._scene.path,
@@ -199,6 +197,9 @@ def _report(
         raise LabelError(
             labels, "no pixel has both a class and a label", "Check the CRS and extent of both"
         )
+    for comparison in compared:
+        if not comparison.matrix.any():
+            logger.warning("%s: no pixel has both a class and a label", comparison.prediction)
     return report
 
 

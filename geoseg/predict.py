@@ -145,7 +145,8 @@ def predict(
     Args:
         scenes: Files, globs, folders, URLs or `@list.txt`.
         bundle: A model bundle.
-        output: The class raster; a folder where several scenes are given (`<scene>.tif` in it).
+        output: The class raster; or a folder, as it must be for several scenes, which gets
+            `<scene>.tif`. A name without suffix is taken for a folder.
         options: How to predict.
         progress: Where to report.
 
@@ -258,12 +259,12 @@ def _open_scene(path: str, model: ModelBundle, options: PredictOptions) -> Scene
 
 
 def _output_path(target: str | Path | None, scene: str, suffix: str, *, many: bool) -> Path | None:
-    """The file of one scene: `target` itself, or in it where it is a folder."""
+    """The file of one scene: `target` itself, or in it where that is a folder or has no suffix."""
     if target is None:
         return None
     path = Path(target).expanduser()
     is_folder = os.path.isdir(path)
-    if many or is_folder or str(target).endswith("/"):
+    if many or is_folder or not path.suffix:
         if path.suffix and not is_folder:
             raise OutputError(path, "is one file, several scenes are given", "Name a folder")
         if not is_folder:
@@ -284,7 +285,7 @@ def _check_outputs(
         for path in filter(None, (job.classes, job.probabilities)):
             if path.suffix.lower() not in {".tif", ".tiff"}:
                 problem = f'rasters cannot be written as "{path.suffix}"'
-                raise OutputError(path, problem, "Name it .tif, or end a folder with /")
+                raise OutputError(path, problem, "Name it .tif")
         for path in job.files:
             if path.parent.is_dir():
                 check_output(path, overwrite=options.overwrite, inputs=inputs)

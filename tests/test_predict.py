@@ -380,3 +380,9 @@ def test_progress_is_told_in_rows(tmp_path, scene, bundle, capsys):
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     last = [line for line in lines if line["event"] == "progress"][-1]
     assert last["done"] == last["total"] == 75
+
+
+def test_a_name_without_suffix_is_a_folder(scene, bundle, tmp_path):
+    (result,) = predict(scene, bundle, tmp_path / "a" / "b", FP32)
+    assert result.classes == tmp_path / "a" / "b" / "scene.tif"
+    assert result.classes.is_file()

@@ -22,7 +22,7 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16"]
 @click.command("predict")
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
 @click.option("-m", "--model", required=True, metavar="BUNDLE", help="The trained model.")
-@options.output("Class raster (GeoTIFF); a folder for several scenes.")
+@options.output("Class raster (.tif), or a folder, as several scenes need one.")
 @click.option(
     "--probabilities", type=click.Path(path_type=Path), help="Also write a band per class here."
 )

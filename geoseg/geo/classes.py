@@ -68,6 +68,7 @@ def legend_of_classes(scene: Scene, legend: Legend | str | Path | None = None) -
     Raises:
         LegendError: If a legend file is given that cannot be read.
         LabelError: If the raster cannot be read.
+        SceneError: If it tells no legend, and its values are no classes.
     """
     if isinstance(legend, Legend):
         return legend
@@ -76,9 +77,21 @@ def legend_of_classes(scene: Scene, legend: Legend | str | Path | None = None) -
     try:
         return Legend.open(scene.path)
     except LegendError as error:
-        legend = Legend.of_values(count_raster_values(scene.path) or [0])
+        legend = _legend_of_values(scene.path)
         logger.info("%s: %s; classes are named by their values", scene.path, error.problem)
         return legend
+
+
+def _legend_of_values(path: str) -> Legend:
+    values = list(count_raster_values(path)) or [0]
+    try:
+        return Legend.of_values(values)
+    except LegendError as error:
+        raise SceneError(
+            path,
+            f"holds values from {min(values)} to {max(values)}, classes are 0 to 65534",
+            "Give a class raster",
+        ) from error
 
 
 def strips(scene: Scene) -> list[Window]:

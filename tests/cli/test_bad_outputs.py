@@ -190,9 +190,14 @@ def test_training_replaces_not_its_tiles(refuse):
     refuse(words, "tiles: ", cure="Name another folder")
 
 
-@pytest.mark.parametrize("suffix", ["", ".xyz", ".tif"])
-@pytest.mark.parametrize("output", ["polygons", "vectorize"])
-def test_format_of_polygons(refuse, suffix, output):
+@pytest.mark.parametrize(
+    ("output", "suffix"),
+    [
+        *(("vectorize", suffix) for suffix in ("", ".xyz", ".tif")),
+        *(("polygons", suffix) for suffix in (".xyz", ".tif")),
+    ],
+)
+def test_format_of_polygons(refuse, output, suffix):
     problem = f'out{suffix}: polygons cannot be written as "{suffix}"'
     words = FILES[output].replace("-o out.tif", "-o classes2.tif")
     refuse(words.format(f"out{suffix}"), problem, cure="Use one of .gpkg")

@@ -86,6 +86,8 @@ def test_cut_where_no_look_was_taken(refuse, make_scene):
     cut(make_scene((3, 600, 20), "cut.tif"), 0.97)
     more = " --probabilities p.tif --polygons p.gpkg"
     refuse(PREDICT.format("cut.tif") + more, "cut.tif: cannot be read", cure="restore it")
+    in_folders = "predict cut.tif -m model.safetensors -o a/b --probabilities c --polygons d"
+    refuse(in_folders, "cut.tif: cannot be read", cure="restore it")
 
 
 @pytest.mark.parametrize(("driver", "suffix"), [("PNG", "png"), ("JPEG", "jpg")])
