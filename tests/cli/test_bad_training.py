@@ -197,3 +197,24 @@ def test_tile_sets_of_unlike_classes(refuse, place):
     assert main([*words.split(), "--size", "16", "--split", "1,0,0", "-q"]) == 0
     words = TRAIN + """ --set 'data.tiles=["tiles", "other"]'"""
     refuse(words, "other: has the classes", "barn", cure="Tile both with one legend")
+
+
+@pytest.mark.parametrize(
+    ("override", "parts", "cure"),
+    [
+        ('scenes=["none.tif"]', ["none.tif: stands for no scene"], "Check the path"),
+        ('labels="none.gpkg"', ["none.gpkg: does not exist"], "Give a label file"),
+        ('legend="none.toml"', ["none.toml: does not exist"], "Give a legend"),
+        ('label_field="sort"', ['roofs.gpkg: has no field "sort"'], "Its fields are: kind"),
+        ('scenes=["roofs.gpkg"]', ["roofs.gpkg: is not a raster"], "Check the file"),
+        ('bands=["red", "nir"]', ["scene.tif: has no band 'nir'"], "Its bands are: "),
+        ('labels=""', ["train.toml: data: scenes need labels"], "Mend it"),
+        ('tiles=["tiles"]', ["train.toml: data: give either tiles or scenes"], "Mend it"),
+    ],
+)
+def test_training_from_scenes(refuse, place, override, parts, cure):
+    scenes = 'scenes = ["scene.tif"]\nlabels = "roofs.gpkg"\nlabel_field = "kind"\n'
+    text = (place / "train.toml").read_text()
+    (place / "train.toml").write_text(text.replace('tiles = ["tiles"]\n', scenes))
+    refuse(f"train train.toml -o out --set data.legend=legend.toml --set 'data.{override}'",
+           *parts, cure=cure)  # fmt: skip
