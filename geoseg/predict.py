@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from geoseg import __version__
 from geoseg.engine.area import hide_outside
 from geoseg.engine.backends import TorchBackend
-from geoseg.engine.layout import Blend, Layout
+from geoseg.engine.layout import Layout
+from geoseg.engine.options import PredictOptions, PredictResult
 from geoseg.engine.pipeline import (
     Counts,
     Hide,
@@ -27,18 +28,21 @@ from geoseg.engine.pipeline import (
     visible,
 )
 from geoseg.engine.products import ClassProduct, ProbabilityProduct, Product, Sink
+from geoseg.engine.window_network import Units
 from geoseg.errors import ConfigError, OutputError, SceneError
 from geoseg.geo.cog import RasterWriter
 from geoseg.geo.gdal import limit_block_cache
 from geoseg.geo.outputs import check_output, check_output_folder, make_folders
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.polygon_files import polygon_driver
-from geoseg.geo.raster import Scene, SceneOptions
+from geoseg.geo.raster import Scene
 from geoseg.geo.style import raster_attribute_xml, raster_qml
 from geoseg.nn.bundle import ModelBundle
-from geoseg.nn.device import PrecisionName
+from geoseg.nn.device import resolve_device, resolve_precision
 from geoseg.progress import Progress
 from geoseg.vectorize import VectorizeOptions, vectorize
+
+__all__ = ["PredictOptions", "PredictResult", "predict"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,88 +50,6 @@ BLOCK_CACHE = 64 << 20
 """Bytes of GDAL's cache of decoded blocks: strips are read in order, each block once."""
 
 _CPU_BATCH, _GPU_BATCH = 2, 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictOptions:
-    """How scenes are predicted; None leaves the choice to the bundle or the machine."""
-
-    window: int | None = None
-    """Side of a window in pixels; the bundle's where None."""
-
-    stride: int | None = None
-    """Pixels between windows; the bundle's, or half of another window, where None."""
-
-    blend: Blend = "mean"
-    """How overlapping windows are averaged."""
-
-    mode: Literal["stride", "resize"] = "stride"
-    """`resize` scales the whole scene to one window and the probabilities back."""
-
-    scene: SceneOptions = field(default_factory=SceneOptions)
-    """Bands, resolution and so on that scenes are read with."""
-
-    scale: float | None = None
-    """Multiplied to pixel values gives them the units that the bundle was trained in."""
-
-    aoi: str | Path | None = None
-    """Polygon file outside of which nothing is predicted."""
-
-    exclude: tuple[str, ...] = ()
-    """Classes, by name or value, that are never chosen."""
-
-    probabilities: str | Path | None = None
-    """Raster (or folder, for several scenes) of the probability of each class."""
-
-    prob_dtype: Literal["uint8", "float32"] = "uint8"
-    """Of the probability raster."""
-
-    polygons: str | Path | None = None
-    """Polygon file (or folder) of the classes."""
-
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:<index>`."""
-
-    precision: PrecisionName = "auto"
-    """Numbers of the forward pass."""
-
-    batch_size: int | None = None
-    """Windows in one forward pass."""
-
-    creation_options: tuple[tuple[str, str], ...] = ()
-    """Creation options of GDAL's COG driver, for the rasters."""
-
-    overwrite: bool = False
-    """Whether existing outputs may be replaced."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictResult:
-    """What came of one scene."""
-
-    scene: str
-    """The scene's path."""
-
-    classes: Path
-    """The class raster."""
-
-    probabilities: Path | None
-    """The probability raster, if asked for."""
-
-    polygons: Path | None
-    """The polygon file, if asked for."""
-
-    pixels: dict[str, int]
-    """Pixels of each class."""
-
-    nodata_pixels: int
-    """Pixels where nothing was predicted."""
-
-    windows: int
-    """Windows that went through the network."""
-
-    skipped: int
-    """Windows without any valid pixel."""
 
 
 def predict(
@@ -165,9 +87,11 @@ def predict(
     model = ModelBundle.open(str(bundle))
     paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
     jobs = _plan(paths, model, output, options)
-    backend = TorchBackend(model, device=options.device, precision=options.precision)
+    backend_of = functools.cache(functools.partial(_make_backend, model, options))
     with make_folders(path for job in jobs for path in job.files):
-        return [_predict_scene(job, model, backend, options, progress) for job in jobs]
+        return [
+            _predict_scene(job, model, backend_of(job.units), options, progress) for job in jobs
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +100,8 @@ class _Job:
     """As the network sees it."""
     own: Scene
     """On the file's own grid, which is that of the outputs."""
+    units: Units
+    """What its values mean."""
     layout: Layout
     hide: Hide = visible
     """Tells the pixels that are to be predicted."""
@@ -198,6 +124,7 @@ def _plan(
         raise ConfigError("batch-size", f"{options.batch_size} is below 1", "Give 1 or more")
     if options.scale is not None and not 0 < options.scale < math.inf:
         raise ConfigError("scale", f"{options.scale} is not above 0", "Give such as 0.0001")
+    resolve_precision(options.precision, resolve_device(options.device))
     excluded = {model.legend.class_of(name).value for name in options.exclude}
     if len(excluded) == model.legend.count:
         raise ConfigError("--exclude", "names all classes of the model", "Leave one out")
@@ -219,6 +146,7 @@ def _plan(
             _Job(
                 scene=scene,
                 own=own,
+                units=_units(scene, options),
                 layout=layout,
                 classes=files[0] or Path(output),
                 probabilities=files[1],
@@ -256,6 +184,19 @@ def _open_scene(path: str, model: ModelBundle, options: PredictOptions) -> Scene
     if bands != scene.bands:
         scene = Scene.open(path, replace(options.scene, bands=bands))
     return scene
+
+
+def _units(scene: Scene, options: PredictOptions) -> Units:
+    return Units(
+        nodata=scene.nodata,
+        factor=1.0 if options.scale is None else options.scale,
+        is_float=np.dtype(scene.dtype).kind == "f",
+    )
+
+
+def _make_backend(model: ModelBundle, options: PredictOptions, units: Units) -> TorchBackend:
+    device = resolve_device(options.device)
+    return TorchBackend(model, units, device, resolve_precision(options.precision, device))
 
 
 def _output_path(target: str | Path | None, scene: str, suffix: str, *, many: bool) -> Path | None:
@@ -358,7 +299,6 @@ def _score_rows(
     job: _Job, backend: TorchBackend, options: PredictOptions, counts: Counts
 ) -> Iterator[ScoreRows]:
     """Finished rows of scores on the scene's own grid."""
-    backend.set_units(job.scene.nodata, options.scale)
     if options.mode == "resize":
         counts.windows = 1
         return predict_resized(job.own, backend, job.layout.window, hide=job.hide)

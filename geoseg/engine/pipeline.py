@@ -110,7 +110,8 @@ def predict_resized(
     """
     whole = scene.read(shape=(size, size))
     pixels = torch.from_numpy(whole.data)[None]
-    scores = backend.scores(pixels, torch.from_numpy(whole.valid)[None])[0]
+    valid = None if whole.valid.all() else torch.from_numpy(whole.valid)[None]
+    scores = backend.scores(pixels, valid)[0]
     step = max(_ROWS_AT_ONCE * size // scene.grid.height, 1)
     rows = ((first, scores[:, first : first + step]) for first in range(0, size, step))
     yield from resample_rows(rows, (size, size), scene, hide)
@@ -141,8 +142,8 @@ def resample_rows(
 class _Batch:
     pixels: Tensor
     """(n, bands, window, window), raw."""
-    valid: Tensor
-    """(n, window, window)."""
+    valid: Tensor | None
+    """(n, window, window); None where all are valid."""
     places: list[tuple[int, int]]
     """Row and column index of each window in the layout."""
 
@@ -166,11 +167,17 @@ def _batches(strip: Strip, layout: Layout, batch_size: int, counts: Counts) -> I
             pixels[len(places)], valid[len(places)] = window_pixels, window_valid
             places.append((row_index, col_index))
             if len(places) == batch_size:
-                yield _Batch(torch.from_numpy(pixels), torch.from_numpy(valid), places)
+                yield _batch(pixels, valid, places)
                 places = []
     if places and pixels is not None:
-        count = len(places)
-        yield _Batch(torch.from_numpy(pixels[:count]), torch.from_numpy(valid[:count]), places)
+        yield _batch(pixels[: len(places)], valid[: len(places)], places)
+
+
+def _batch(
+    pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], places: list[tuple[int, int]]
+) -> _Batch:
+    mask = None if valid.all() else torch.from_numpy(valid)
+    return _Batch(torch.from_numpy(pixels), mask, places)
 
 
 class _ValidRows:

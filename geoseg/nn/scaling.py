@@ -125,6 +125,30 @@ class Scaling(BaseModel):
         missing = torch.full((1, self.bands or bands, 1, 1), math.nan)
         return self.apply(missing).flatten()
 
+    def affine(self, bands: int) -> tuple[Tensor, Tensor]:
+        """The formula as `slope * x + intercept`; `percentile` is cut to 0 to 1 afterwards.
+
+        Args:
+            bands: How many, where the scaling fits any number.
+
+        Returns:
+            Slope and intercept (bands,), float32.
+        """
+        one, zero = torch.ones(bands, dtype=torch.float64), torch.zeros(bands, dtype=torch.float64)
+        match self.kind:
+            case "none":
+                slope, intercept = one, zero
+            case "divide":
+                slope, intercept = one / self.divisor, zero
+            case "standardize":
+                slope = 1 / torch.tensor(self.std, dtype=torch.float64)
+                intercept = -torch.tensor(self.mean, dtype=torch.float64) * slope
+            case "percentile":
+                low = torch.tensor(self.low, dtype=torch.float64)
+                slope = 1 / (torch.tensor(self.high, dtype=torch.float64) - low)
+                intercept = -low * slope
+        return slope.float(), intercept.float()
+
     def _scale(self, image: Tensor) -> Tensor:
         device, dtype = image.device, image.dtype
         match self.kind:
