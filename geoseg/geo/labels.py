@@ -23,6 +23,7 @@ from geoseg.geo.matching import (
     legend_of_attributes,
     legend_of_names,
     match_attributes,
+    names_numbers,
     pack_colors,
     raster_colors,
 )
@@ -287,9 +288,7 @@ def _has_colors_of(scene: Scene, legend: Legend) -> bool:
     Palette indices mean nothing by themselves, so matching colours are better evidence than
     matching numbers; but a `from` with numbers tells what they mean.
     """
-    if scene.colormap is None or any(
-        isinstance(source, int | float) for entry in legend.classes for source in entry.sources
-    ):
+    if scene.colormap is None or names_numbers(legend):
         return False
     if len({entry.color for entry in legend.classes}) < legend.count:
         return False

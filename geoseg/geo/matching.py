@@ -43,7 +43,7 @@ def match_attributes(
     Raises:
         LabelError: If some mean no class; all such values are listed with their counts.
     """
-    table = _own_values(legend)
+    table = {str(entry.value): entry.value for entry in legend.classes if not entry.sources}
     table |= {entry.name: entry.value for entry in legend.classes}
     table |= _source_values(legend)
     classes: list[int] = []
@@ -68,11 +68,13 @@ def match_attributes(
 
 
 def raster_values(legend: Legend) -> dict[int, int]:
-    """Which raster value means which class value: `from`, or a class' own value without one.
+    """Which raster value means which class value: numbers in `from`, or a class' own value.
 
-    `ignore` means itself, unless a class claims it.
+    Words in `from` are for polygons and leave a class its own value; numbers and colours, which
+    tell what a raster holds, take its place. `ignore` means itself, unless a class claims it.
     """
-    table = {str(legend.ignore): legend.ignore} | _own_values(legend) | _source_values(legend)
+    own = {str(c.value): c.value for c in legend.classes if not any(map(_is_of_rasters, c.sources))}
+    table = {str(legend.ignore): legend.ignore} | own | _source_values(legend)
     return {int(key): value for key, value in table.items() if _is_integer(key)}
 
 
@@ -131,10 +133,6 @@ def legend_of_names(names: Iterable[str]) -> Legend:
     return Legend(classes=tuple(classes))
 
 
-def _own_values(legend: Legend) -> dict[str, int]:
-    return {str(entry.value): entry.value for entry in legend.classes if not entry.sources}
-
-
 def _source_values(legend: Legend) -> dict[str, int]:
     return {_keys(s)[0]: entry.value for entry in legend.classes for s in entry.sources}
 
@@ -153,6 +151,24 @@ def _keys(value: object) -> tuple[str, ...]:
         return (str(int(value)) if float(value).is_integer() else repr(float(value)),)
     text = str(value)
     return (NULL,) if text in ("None", "<NA>", "NaT") else (text,)
+
+
+def names_numbers(legend: Legend) -> bool:
+    """Whether some `from` lists numbers, as values or as their text."""
+    return any(_is_number(_keys(s)[0]) for entry in legend.classes for s in entry.sources)
+
+
+def _is_of_rasters(source: object) -> bool:
+    """Whether an entry of `from` is a number or a colour, which rasters hold, and no word."""
+    text = _keys(source)[0]
+    return text.startswith("#") or _is_number(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _is_integer(text: str) -> bool:
