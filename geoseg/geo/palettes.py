@@ -203,6 +203,6 @@ def _parse(path: Path) -> ET.Element:
     if len(content) > _MAX_XML_BYTES or b"<!ENTITY" in content:
         raise LegendError(path, "is not a style of QGIS or GDAL", "Give a legend in TOML")
     try:
-        return ET.fromstring(content)  # noqa: S314 (entities were refused above)
+        return ET.fromstring(content)  # entities were refused above
     except ET.ParseError as error:
         raise LegendError(path, f"is not XML ({error})", "Give a legend in TOML") from error
