@@ -22,6 +22,9 @@ so a pixel of a geographic or Mercator grid keeps its four straight sides and it
 _SNAP = 1e-6
 """Pixels; bounds closer to a pixel edge than this lie on it."""
 
+_ROUNDING = 1e-3
+"""Share by which a scene may be narrower than a pixel asked for, as sides are told rounded."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
@@ -147,15 +150,24 @@ class Grid:
         less than half a pixel in the whole width.
 
         Raises:
-            SceneError: If there is no CRS, or `metres` is not above 0.
+            SceneError: If there is no CRS, `metres` is not above 0, or above a side of
+                the grid.
         """
+        option = "--resolution"
         if self.crs is None:
-            raise SceneError("resolution", "a plain image has no ground resolution", "Leave it out")
+            raise SceneError(option, "a plain image has no ground resolution", "Leave it out")
         if not 0 < metres < math.inf:
-            raise SceneError("resolution", f"{metres} is not above 0", "Give metres per pixel")
+            raise SceneError(option, f"{metres} is not above 0", "Give metres per pixel")
         along_row, along_col = self._pixel_sides()
-        width = max(round(self.width * along_row / metres), 1)
-        height = max(round(self.height * along_col / metres), 1)
+        ground = self.width * along_row, self.height * along_col
+        if min(ground) < metres * (1 - _ROUNDING):
+            raise SceneError(
+                option,
+                f"pixels of {metres:g} m are larger than the scene, "
+                f"{ground[0]:.3g} x {ground[1]:.3g} m of ground",
+                "Give fewer metres per pixel",
+            )
+        width, height = (max(round(side / metres), 1) for side in ground)
         scale = Affine.scale(self.width / width, self.height / height)
         return Grid(height=height, width=width, transform=self.transform @ scale, crs=self.crs)
 

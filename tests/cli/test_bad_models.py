@@ -150,7 +150,8 @@ def test_another_network_to_start_from(refuse):
         ("--aoi far.gpkg", ["far.gpkg: does not touch scene.tif"], "Check the CRS"),
         ("--aoi bare.gpkg", ["bare.gpkg: has no CRS"], "CRS"),
         ("--scale inf", ["scale"], "Give such as"),
-        ("--resolution nan", ["resolution: nan is not above 0"], "Give metres"),
+        ("--resolution nan", ["--resolution: nan is not above 0"], "Give metres"),
+        ("--resolution 1e5", ["--resolution: pixels of 100000 m"], "Give fewer metres"),
         ("--resolution 0", ["'--resolution'"], "See geoseg predict --help"),
     ],
 )
