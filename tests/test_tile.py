@@ -1,6 +1,7 @@
 import hashlib
 import json
 import logging
+import sqlite3
 from collections import Counter
 
 import geopandas
@@ -281,6 +282,8 @@ def test_balanced_follows_weights(make_scene, tmp_path):
 def test_index_opens_with_footprints_and_shares(make_pair, tmp_path):
     first = make_pair((1, 32, 32), "a")
     tiles = tile([first[0]], first[1], tmp_path / "t", whole(size=16))
+    with sqlite3.connect(tiles.root / "index.gpkg") as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (10300,)
     frame = geopandas.read_file(tiles.root / "index.gpkg")
     assert frame.crs == "EPSG:32632"
     assert list(frame["name"]) == [t.name for t in tiles.tiles]

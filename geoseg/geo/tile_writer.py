@@ -145,7 +145,12 @@ def write_index(path: Path, tiles: Sequence[Tile], legend: Legend, crs: CRS | No
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _DATE})
     try:
         pyogrio.write_dataframe(
-            frame, path, layer=INDEX_LAYER, driver="GPKG", geometry_type="Polygon"
+            frame,
+            path,
+            layer=INDEX_LAYER,
+            driver="GPKG",
+            geometry_type="Polygon",
+            dataset_options={"VERSION": "1.3"},  # older GDAL warns of newer versions
         )
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
