@@ -12,8 +12,9 @@ from rasterio.crs import CRS
 
 from geoseg.errors import LabelError, SceneError
 from geoseg.geo.cutting import LabelledScene
+from geoseg.geo.label_sets import open_all
 from geoseg.geo.label_sources import PolygonSource, RasterSource
-from geoseg.geo.labels import LabelOptions, Labels, find_labels, legend_of
+from geoseg.geo.labels import LabelOptions, Labels, find_labels
 from geoseg.geo.legend import Legend
 from geoseg.geo.raster import Scene, SceneOptions
 
@@ -51,10 +52,7 @@ def open_labelled(
     opened = [Scene.open(path, scene_options) for path in scenes]
     _check_alike(opened)
     paths = find_labels(labels, scenes)
-    if legend is not None and not isinstance(legend, Legend):
-        legend = Legend.open(legend)
-    common = legend_of(paths, label_options) if legend is None else legend
-    by_path = {path: Labels.open(path, common, label_options) for path in dict.fromkeys(paths)}
+    by_path = open_all(paths, legend, label_options)
     for labels_of_one in by_path.values() if legend is not None else ():
         # All unknown values are told before any work; a legend made of the labels knows all.
         labels_of_one.check()

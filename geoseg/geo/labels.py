@@ -137,35 +137,6 @@ class Labels:
         self.source.check()
 
 
-def legend_of(paths: Sequence[str], options: LabelOptions | None = None) -> Legend:
-    """Make one legend of all these label files, for a job that was given none.
-
-    Raises:
-        LabelError: If one cannot be read.
-        LegendError: If rasters give the same value different names.
-    """
-    legends = [Labels.open(path, None, options).legend for path in dict.fromkeys(paths)]
-    if all(legend == legends[0] for legend in legends):
-        return legends[0]
-    if is_vector(paths[0]):
-        if options is None or options.field is None:
-            return legend_of_names(["foreground"])
-        names = sorted({str(c.sources[0]) for legend in legends for c in legend.foreground})
-        return legend_of_attributes(names, ", ".join(paths), options.field)
-    classes = {entry.value: entry for legend in legends for entry in legend.classes}
-    for legend in legends:
-        for entry in legend.classes:
-            if classes[entry.value].name != entry.name:
-                raise LegendError(
-                    paths[0],
-                    f'value {entry.value} is "{entry.name}" here and '
-                    f'"{classes[entry.value].name}" in another file',
-                    "Give a legend",
-                )
-    ignore = max(legend.ignore for legend in legends)
-    return Legend(classes=tuple(classes[value] for value in sorted(classes)), ignore=ignore)
-
-
 def find_labels(labels: str, scenes: Sequence[str]) -> list[str]:
     """Find the label file of each scene.
 

@@ -19,7 +19,7 @@ from rasterio.features import rasterize
 
 from geoseg.errors import GeosegError, LabelError, LegendError
 from geoseg.geo.grid import Grid
-from geoseg.geo.labels import LabelOptions, Labels, find_labels, legend_of
+from geoseg.geo.labels import LabelOptions, Labels, find_labels
 from geoseg.geo.legend import Legend
 
 UTM = CRS.from_epsg(32632)
@@ -174,16 +174,6 @@ def test_legends_made_of_the_file(polygons):
     classed = Labels.open(polygons, None, LabelOptions(field="kind"))
     assert classed.legend.names == ("background", "house", "water")
     assert classed.mask(GRID).tolist() == burned([(BUILDING, 1), (POND, 2)]).tolist()
-
-
-def test_one_legend_of_several_files(polygons, tmp_path):
-    other = write_polygons(tmp_path / "b.gpkg", [POND], kind=["field"])
-    legend = legend_of([polygons, other], LabelOptions(field="kind"))
-    assert legend.names == ("background", "field", "house", "water")
-    assert Labels.open(other, legend, LabelOptions(field="kind")).mask(GRID).max() == 1
-    assert legend_of([polygons, other]).names == ("background", "foreground")
-    rasters = [write_raster(tmp_path / f"{v}.tif", np.full((2, 2), v, np.uint8)) for v in (3, 9)]
-    assert legend_of(rasters).values == (3, 9)
 
 
 def test_ground_without_background_is_ignore(polygons):
