@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -14,6 +15,16 @@ from rasterio.errors import NotGeoreferencedWarning
 # The same examples on every machine, and no limit of time: other programs may be running.
 settings.register_profile("geoseg", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("geoseg")
+
+
+@pytest.fixture(autouse=True)
+def _own_logging():
+    """Undo what a command set up for its own process: `caplog` listens at the root."""
+    yield
+    logger = logging.getLogger("geoseg")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
