@@ -137,12 +137,14 @@ def _paint_pitch(canvas: Canvas, pitch: RoofPart) -> None:
         return result
 
     canvas.paint(pitch.shape, SURFACES["lawn"], stir=stripes)
+    share = width / 58  # of a full-sized field
     flat = [rectangle(0, 0, length - 6, width - 6, 0).exterior]
     flat += [LineString([(0, -width / 2 + 3), (0, width / 2 - 3)])]
-    flat += [rectangle(0, 0, 0.1, 0.1, 0).centroid.buffer(9.15).exterior]
+    flat += [rectangle(0, 0, 0.1, 0.1, 0).centroid.buffer(9.15 * share).exterior]
     for side in (-1, 1):
         for deep, wide in ((16.5, 40.3), (5.5, 18.3)):
-            flat.append(rectangle(side * (length / 2 - 3 - deep / 2), 0, deep, wide, 0).exterior)
+            x = side * (length / 2 - 3 - share * deep / 2)
+            flat.append(rectangle(x, 0, share * deep, share * wide, 0).exterior)
     for line in flat:
         canvas.paint(_turned(line.buffer(0.14), pitch), SURFACES["paint"])
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.interpolate import make_interp_spline
 from shapely import affinity
-from shapely.geometry import LineString, Point, Polygon, box
+from shapely.geometry import LineString, MultiPoint, Polygon, box
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
@@ -127,14 +127,14 @@ class Plan:
         return unary_union([rounded, self.roundabout]).difference(self.island)
 
     @property
-    def roundabout(self) -> Polygon:
-        """The round junction of the two great roads in the east."""
-        return ROUNDABOUT.buffer(17)
+    def roundabout(self) -> BaseGeometry:
+        """The round junctions of the great roads, one in each scene."""
+        return ROUNDABOUTS.buffer(17)
 
     @property
-    def island(self) -> Polygon:
-        """The green middle of the round junction."""
-        return ROUNDABOUT.buffer(8.5)
+    def island(self) -> BaseGeometry:
+        """The green middle of the round junctions."""
+        return ROUNDABOUTS.buffer(8.5)
 
     @property
     def water(self) -> BaseGeometry:
@@ -142,7 +142,7 @@ class Plan:
         return unary_union([self.river, *self.ponds])
 
 
-ROUNDABOUT = Point(768, 222)
+ROUNDABOUTS = MultiPoint([(303, 231), (768, 222)])
 
 _MAIN = [(-20, 212), (110, 228), (250, 236), (390, 216), (512, 204), (640, 214), (768, 222)]
 _MAIN += [(890, 206), (1044, 186)]

@@ -31,7 +31,7 @@ _BLOCKS = [  # x, y, length, width, angle: blocks of flats
 _HALLS = [  # x, y, length, width, angle, form, cover
     (352, 266, 46, 22, 5, "flat", "gravel"), (398, 334, 62, 34, 3, "gable", "metal"),
     (462, 332, 40, 40, -4, "saw", "bitumen"), (470, 256, 44, 24, -7, "gable", "blue_metal"),
-    (350, 344, 26, 36, 6, "flat", "bitumen"), (842, 48, 70, 36, -5, "flat", "gravel"),
+    (350, 344, 26, 36, 6, "flat", "gravel"), (842, 48, 70, 36, -5, "flat", "gravel"),
     (918, 44, 48, 42, 6, "gable", "metal"), (840, 128, 52, 44, -4, "saw", "bitumen"),
     (918, 140, 60, 30, 4, "gable", "blue_metal"), (986, 60, 26, 40, 8, "flat", "white_membrane"),
     (1004, 140, 30, 44, -2, "gable", "metal"), (812, 172, 30, 18, -6, "flat", "white_membrane"),
@@ -264,6 +264,7 @@ def build_estates(plan: Plan, rng: Rng) -> None:
         )
         _park_row(plan, rng, part)
     plan.pitches.append(RoofPart(x=590, y=62, length=92, width=58, angle=-4, form="flat"))
+    plan.pitches.append(RoofPart(x=368, y=452, length=76, width=48, angle=6, form="flat"))
 
 
 def _park_row(plan: Plan, rng: Rng, part: RoofPart) -> None:
@@ -306,3 +307,5 @@ def _drive_cars(plan: Plan, rng: Rng) -> None:
                 aside = 2.0 if road.rank == "main" else road.width / 2 - 1.1
                 x, y, angle = place(road.line, along + rng.uniform(0, gap * 0.8), side * aside)
                 _park(plan, rng, x, y, angle)
+    clear = plan.island.buffer(1)
+    plan.vehicles = [car for car in plan.vehicles if not car.shape.intersects(clear)]
