@@ -27,7 +27,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
-from geoseg.errors import ConfigError, OutputError, WorkError
+from geoseg.errors import OutputError, WorkError
+from geoseg.geo.cog_options import check_options, is_lossy, try_options, upper_keys
 from geoseg.geo.gdal import GDAL_ERRORS, reason
 from geoseg.geo.grid import Grid
 from geoseg.geo.outputs import check_output, publish, remove_temporary, temporary_path
@@ -38,7 +39,6 @@ BLOCK = 512
 _LEAST_COMPRESSION = 10
 """Free space is refused below a tenth of the uncompressed size: maps shrink at least so far."""
 
-_LOSSY = {"JPEG", "WEBP", "LERC", "LERC_DEFLATE", "LERC_ZSTD", "JXL"}
 _STALE_SUFFIXES = (".aux.xml", ".msk", ".ovr")
 """Side files that GDAL would take for those of a new file of the same name."""
 
@@ -90,7 +90,7 @@ class RasterWriter:
 
     Raises:
         OutputError: If the file must not or cannot be written there.
-        ConfigError: If the compression asked for would change class values.
+        ConfigError: If a creation option is unknown, or would change class values.
         WorkError: If the file system fails.
     """
 
@@ -103,7 +103,8 @@ class RasterWriter:
         """Texts to publish with the file, by suffix: `.aux.xml` is put behind the whole name,
         others, such as `.qml`, take the place of its suffix."""
         self._overwrite = overwrite
-        self._is_lossy = _is_lossy(profile)
+        _check_options(profile)
+        self._is_lossy = is_lossy(profile.options)
         _check_free_space(self.path, profile)
         self._checksums: list[tuple[Window, int]] = []
         self._temporary = temporary_path(self.path)
@@ -184,7 +185,7 @@ class RasterWriter:
             "BIGTIFF": "IF_SAFER",
             "NUM_THREADS": "ALL_CPUS",
             "STATISTICS": "YES",
-            **profile.options,
+            **upper_keys(profile.options),
         }
         with _quiet():
             rasterio.shutil.copy(self._temporary, finished, driver="COG", **options)
@@ -331,15 +332,10 @@ def _with_crs(sidecars: Mapping[str, str], made: Path) -> dict[str, str]:
     return {**sidecars, ".aux.xml": ElementTree.tostring(root, encoding="unicode")}
 
 
-def _is_lossy(profile: RasterProfile) -> bool:
-    """Whether the file's compression may change values, which classes do not bear."""
-    options = {key.upper(): value for key, value in profile.options.items()}
-    method = options.get("COMPRESS", "").upper()
-    if method in _LOSSY and profile.overview_resampling == "mode":
-        raise ConfigError(
-            "COMPRESS", f"{method} may change class values", "Choose DEFLATE, ZSTD or LZW"
-        )
-    return method in _LOSSY
+def _check_options(profile: RasterProfile) -> None:
+    if profile.options:
+        check_options(profile.options, holds_classes=profile.overview_resampling == "mode")
+        try_options(profile.options, dtype=profile.dtype, count=profile.count)
 
 
 def _check_free_space(path: Path, profile: RasterProfile) -> None:

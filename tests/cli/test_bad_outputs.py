@@ -1,5 +1,6 @@
 """Outputs that must not or cannot be written are refused before any work, in one line."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -222,7 +223,7 @@ def test_name_too_long(refuse, file_output):
 
 def test_compression_that_changes_classes(refuse):
     words = FILES["classes"].format("out.tif") + " --co COMPRESS=JPEG"
-    refuse(words, "COMPRESS: JPEG may change class values", cure="Choose DEFLATE")
+    refuse(words, "--co COMPRESS: JPEG may change class values", cure="Choose DEFLATE")
 
 
 def test_creation_option_without_a_value(refuse):
@@ -230,9 +231,21 @@ def test_creation_option_without_a_value(refuse):
     refuse(words, "'--co'", "KEY=VALUE", cure="See geoseg predict --help")
 
 
-def test_creation_option_that_gdal_refuses(refuse):
-    words = FILES["classes"].format("out.tif") + " --co BLOCKSIZE=7"
-    refuse(words, "out.tif: could not be written", cure="Check", code=1)
+@pytest.mark.parametrize(
+    ("option", "told", "cure"),
+    [
+        ("BLOCKSIZE=7", "--co BLOCKSIZE: '7' is unknown", "a multiple of 16 from 128"),
+        ("COMPRESS=NONSENSE", "--co COMPRESS: 'NONSENSE' is unknown", "DEFLATE"),
+        ("NONSENSE=1", "--co NONSENSE: is no option", "Known are COMPRESS"),
+        ("TARGET_SRS=EPSG:4326", "--co TARGET_SRS: would move pixels", "Leave it out"),
+        ("PREDICTOR=3", "--co PREDICTOR=3: GDAL cannot write", "Leave it out"),
+    ],
+)
+def test_creation_options_are_checked_before_any_pixel(refuse, monkeypatch, option, told, cure):
+    predict = importlib.import_module("geoseg.predict")  # geoseg.predict is the function
+    monkeypatch.setattr(predict, "predict_windows", None)  # nothing may come so far
+    words = FILES["classes"].format("out.tif") + f" --co {option}"
+    refuse(words, told, cure=cure)
 
 
 @pytest.mark.parametrize(
