@@ -36,7 +36,7 @@ _FIELD = "kind"
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
-    default=250,
+    default=400,
     show_default=True,
     help="Steps of training.",
 )
@@ -247,4 +247,4 @@ def _tell_files(output: Path) -> None:
     }
     click.echo("\nOpen:")
     for name, text in files.items():
-        click.echo(f"  {output / name!s:<32} {text}")
+        click.echo(f"  {output / name!s:<34} {text}")
