@@ -122,12 +122,14 @@ class TileOptions:
         for name in ("min_valid", "min_labelled"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(
-                    name.replace("_", "-"), f"{getattr(self, name)} is no share", "Give 0 to 1"
+                    f"--{name.replace('_', '-')}",
+                    f"{getattr(self, name)} is no share",
+                    "Give 0 to 1",
                 )
         if self.format not in {"tif", "png", "npy"}:
-            raise ConfigError("format", f"{self.format!r} is unknown", "Choose tif, png or npy")
+            raise ConfigError("--format", f"{self.format!r} is unknown", "Choose tif, png or npy")
         if self.jobs is not None and self.jobs < 1:
-            raise ConfigError("jobs", f"{self.jobs} threads", "Give 1 or more")
+            raise ConfigError("--jobs", f"{self.jobs} threads", "Give 1 or more")
 
     @property
     def sampling(self) -> Sampling:
@@ -247,9 +249,9 @@ def _check_format(source: LabelledScene, format_: TileFormat) -> None:
     scene = source.scene
     if format_ == "png" and (scene.dtype != "uint8" or scene.count not in {1, 3}):
         raise ConfigError(
-            "format",
+            "--format",
             f"png holds 1 or 3 bands of uint8, the scenes have {scene.count} of {scene.dtype}",
-            "Give --format tif or npy, or choose --bands",
+            "Give tif or npy, or choose --bands",
         )
 
 

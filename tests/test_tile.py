@@ -361,20 +361,20 @@ def test_coarser_resolution(make_pair, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"size": 0}, "size 0"),
-        ({"size": 8, "stride": 9}, "stride"),
-        ({"split": (0.5, 0.2, 0.2)}, "sum"),
-        ({"min_valid": 2}, "min-valid"),
-        ({"min_labelled": -1}, "min-labelled"),
-        ({"format": "jpg"}, "jpg"),
-        ({"guard": -1}, "guard"),
-        ({"block": 0}, "block"),
-        ({"jobs": 0}, "jobs"),
-        ({"method": "grid"}, "grid"),
+        ({"size": 0}, "--size: 0 is below"),
+        ({"size": 8, "stride": 9}, "--stride: 9"),
+        ({"split": (0.5, 0.2, 0.2)}, "--split: sums to 0.9"),
+        ({"min_valid": 2}, "--min-valid: 2"),
+        ({"min_labelled": -1}, "--min-labelled: -1"),
+        ({"format": "jpg"}, "--format: 'jpg'"),
+        ({"guard": -1}, "--guard: -1"),
+        ({"block": 0}, "--block: 0"),
+        ({"jobs": 0}, "--jobs: 0"),
+        ({"method": "grid"}, "--method: 'grid'"),
     ],
 )
 def test_wrong_options_are_refused(wrong, named):
-    with pytest.raises(ConfigError, match=named):
+    with pytest.raises(ConfigError, match=f"^{named}"):
         TileOptions(**wrong)
 
 
@@ -405,7 +405,7 @@ def test_labels_elsewhere_are_refused_with_both_extents(make_pair, make_scene, t
 
 def test_png_wants_bytes(make_pair, tmp_path):
     path, labels, _ = make_pair((4, 16, 16), photometric="minisblack")
-    with pytest.raises(ConfigError, match="png holds 1 or 3 bands"):
+    with pytest.raises(ConfigError, match=r"^--format: png holds 1 or 3 bands"):
         tile([path], labels, tmp_path / "t", whole(size=8, format="png"))
     tiles = tile([path], labels, tmp_path / "t", whole(size=8, format="png", bands=(1, 2, 3)))
     with rasterio.open(path) as scene:

@@ -51,16 +51,16 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ConfigError(
-                "method", f"{self.method!r} is unknown", f"Choose {', '.join(METHODS)}"
+                "--method", f"{self.method!r} is unknown", f"Choose {', '.join(METHODS)}"
             )
-        check_window(self.size, self.step)
+        check_window(self.size, self.step, "--size")
         if self.count < 1:
-            raise ConfigError("count", f"{self.count} windows per scene", "Give 1 or more")
+            raise ConfigError("--count", f"{self.count} windows per scene", "Give 1 or more")
         weights = self.weights or {}
         wrong = [name for name, weight in weights.items() if not 0 <= weight < np.inf]
         if wrong or (weights and not any(weights.values())):
             raise ConfigError(
-                "weights", f"{dict(weights)} are no weights", "Give 0 or more, one above 0"
+                "--weight", f"{dict(weights)} are no weights", "Give 0 or more, one above 0"
             )
 
     @property
@@ -156,7 +156,7 @@ def draw_windows(
         while True:
             yield from random_windows(grid.shape, sampling.size, _DRAWS_AT_ONCE, rng)
     if sampling.method == "stride" or places is None:
-        raise ConfigError("method", f"{sampling.method} cannot draw windows without places")
+        raise ConfigError("--method", f"{sampling.method} cannot draw windows without places")
     chances = class_chances(places, sampling.weights, legend)
     if not chances.any():
         return

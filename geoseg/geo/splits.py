@@ -52,16 +52,18 @@ class SplitOptions:
     def __post_init__(self) -> None:
         if not all(0 <= share <= 1 for share in self.shares):
             raise ConfigError(
-                "split", f"{self.shares} is not three shares of 0 to 1", "Give such as 0.7,0.2,0.1"
+                "--split",
+                f"{self.shares} is not three shares of 0 to 1",
+                "Give such as 0.7,0.2,0.1",
             )
         if abs(sum(self.shares) - 1) > 1e-6:
             raise ConfigError(
-                "split", f"sums to {sum(self.shares):g}, not to 1", "Give such as 0.7,0.2,0.1"
+                "--split", f"sums to {sum(self.shares):g}, not to 1", "Give such as 0.7,0.2,0.1"
             )
         if self.block is not None and self.block < 1:
-            raise ConfigError("block", f"{self.block} is below 1 pixel", "Give a larger one")
+            raise ConfigError("--block", f"{self.block} is below 1 pixel", "Give a larger one")
         if self.guard < 0:
-            raise ConfigError("guard", f"{self.guard} is below 0 pixels", "Give 0 or more")
+            raise ConfigError("--guard", f"{self.guard} is below 0 pixels", "Give 0 or more")
 
     @property
     def used(self) -> tuple[Split, ...]:
@@ -236,9 +238,9 @@ def _plan_scenes(
 ) -> ScenePlan:
     if len(grids) < len(options.used):
         raise ConfigError(
-            "split-by",
+            "--split-by",
             f"{len(grids)} scenes cannot fill {len(options.used)} splits",
-            "Give more scenes, split by block, or give a split such as 1,0,0",
+            "Give more scenes, or change --split-by or --split",
         )
     weights = np.array([len(sliding_windows(grid.shape, *layout)) for grid in grids], float)
     return ScenePlan(plane, grids, options.guard, _deal(weights, options))
@@ -255,10 +257,10 @@ def _plan_blocks(
     filled = sorted(cell for cell, count in counts.items() if count)
     if len(filled) < len(options.used):
         raise ConfigError(
-            "block",
+            "--block",
             f"{len(filled)} blocks of {block} pixels can hold a window, "
             f"{len(options.used)} splits are wanted",
-            "Give a smaller --block or --size, or a --split such as 1,0,0",
+            "Give a smaller --block or --size, or change --split",
         )
     dealt = _deal(np.array([counts[cell] for cell in filled], float), options)
     cells = dict(zip(filled, dealt, strict=True))
@@ -366,7 +368,9 @@ def _widened(polygons: Polygons, guard: int) -> Polygons:
 def _read_zones(path: str, plane: Plane) -> dict[Split, shapely.Geometry]:
     """The union of the polygons of each split, on the plane."""
     if plane.crs is None:
-        raise ConfigError("split-by", f"{path} needs scenes with a CRS", "Split by block or scene")
+        raise ConfigError(
+            "--split-by", f"{path} needs scenes with a CRS", "Split by block or scene"
+        )
     frame = read_polygons(path, None)
     if "split" not in frame.columns:
         raise LabelError(path, "has no column `split`", "Add one with train, val or test")

@@ -8,17 +8,22 @@ from rasterio.windows import Window
 from geoseg.errors import ConfigError
 
 
-def check_window(size: int, stride: int) -> None:
+def check_window(size: int, stride: int, option: str = "--window") -> None:
     """Refuse a window size or stride that leaves nothing, or gaps, to see.
+
+    Args:
+        size: Side of the windows in pixels.
+        stride: Pixels from one window to the next.
+        option: What the user calls the size.
 
     Raises:
         ConfigError: If the size is under 1, or the stride is under 1 or above the size.
     """
     if size < 1:
-        raise ConfigError("window", f"size {size} is below 1 pixel", "Give a size of 1 or more")
+        raise ConfigError(option, f"{size} is below 1 pixel", "Give 1 or more")
     if not 1 <= stride <= size:
         raise ConfigError(
-            "stride", f"{stride} is not within 1 to the window's {size}", "Give a smaller stride"
+            "--stride", f"{stride} is not within 1 to the window's {size}", "Give a smaller stride"
         )
 
 

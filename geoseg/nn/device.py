@@ -13,11 +13,12 @@ PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str, key: str = "--device") -> torch.device:
     """The device that a user named.
 
     Args:
         name: `auto` (the first GPU, else the processor), `cpu`, `cuda` or `cuda:<index>`.
+        key: Where the user named it, for the error.
 
     Raises:
         ConfigError: If there is no such device.
@@ -27,21 +28,28 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError("device", f"{name!r} is no device", "Give auto, cpu or cuda") from error
+        raise ConfigError(key, f"{name!r} is no device", "Give auto, cpu or cuda") from error
     if device.type not in {"cpu", "cuda"}:
-        raise ConfigError("device", f"{name!r} is not supported", "Give auto, cpu or cuda")
+        raise ConfigError(key, f"{name!r} is not supported", "Give auto, cpu or cuda")
     if device.type == "cuda":
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
-            raise ConfigError("device", f"{name} is not there, {count} GPUs are", "Give cpu")
+            raise ConfigError(key, f"{name} is not there, {count} GPUs are", "Give cpu")
     return device
 
 
-def resolve_precision(name: PrecisionName, device: torch.device) -> Precision:
+def resolve_precision(
+    name: PrecisionName, device: torch.device, key: str = "--precision"
+) -> Precision:
     """The numbers of a forward pass.
 
     `auto` takes bf16 where the device computes with it at more than the speed of fp32: GPUs from
     compute capability 8, processors with AVX-512 BF16 or AMX.
+
+    Args:
+        name: What the user asked for.
+        device: Where the network runs.
+        key: Where the user asked for it, for the error.
 
     Raises:
         ConfigError: If the device does not compute with the numbers asked for.
@@ -49,9 +57,9 @@ def resolve_precision(name: PrecisionName, device: torch.device) -> Precision:
     if name == "auto":
         return "bf16" if has_bf16(device) else "fp32"
     if name == "bf16" and not has_bf16(device):
-        raise ConfigError("precision", f"this {device.type} has no bf16", "Give auto or fp32")
+        raise ConfigError(key, f"this {device.type} has no bf16", "Give auto or fp32")
     if name == "fp16" and device.type != "cuda":
-        raise ConfigError("precision", "fp16 needs a GPU", "Give auto, bf16 or fp32")
+        raise ConfigError(key, "fp16 needs a GPU", "Give auto, bf16 or fp32")
     return name
 
 

@@ -68,8 +68,8 @@ def prepare(config: TrainConfig) -> TrainSetup:
     Raises:
         InputError: If data, weights, device or network cannot be had, or do not fit.
     """
-    device = resolve_device(config.train.device)
-    precision = resolve_precision(config.train.precision, device)
+    device = resolve_device(config.train.device, "train.device")
+    precision = resolve_precision(config.train.precision, device, "train.precision")
     data = open_tiles(config.data) if config.data.tiles else open_scenes(config.data, config.seed)
     scaling = Scaling.from_stats(config.data.scaling, data.stats, divisor=_divisor(config, data))
     spec = _spec(config, data)

@@ -22,6 +22,7 @@ from geoseg.geo.stats import BandStats, BandStatsAccumulator
 from geoseg.geo.windows import sliding_windows
 from geoseg.nn.config import DataConfig
 from geoseg.nn.dataset import CachedSource, Pair
+from geoseg.nn.option_keys import keys_for_options
 from geoseg.nn.sources import TrainingData, fingerprint
 
 _DRAWS = 16
@@ -136,6 +137,7 @@ class DrawnSource(WindowSource):
         return []
 
 
+@keys_for_options()
 def open_scenes(config: DataConfig, seed: int) -> TrainingData:
     """Open scenes and their labels for training.
 

@@ -51,7 +51,7 @@ class PreviewOptions:
 
     def __post_init__(self) -> None:
         if not 200 <= self.size <= 20000:
-            raise ConfigError("size", f"is {self.size}", "Give 200 to 20000 pixels")
+            raise ConfigError("--size", f"is {self.size}", "Give 200 to 20000 pixels")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -203,27 +203,27 @@ def test_legend_that_is_none(refuse, job, place, name):
 @pytest.mark.parametrize(
     ("words", "parts", "cure"),
     [
-        ("--size 0", ["size", "0"], "1"),
-        ("--size -5", ["size", "-5"], "1"),
+        ("--size 0", ["--size: 0 is below 1 pixel"], "1"),
+        ("--size -5", ["--size: -5"], "1"),
         ("--size many", ["'--size'"], "See geoseg tile --help"),
-        ("--stride 0", ["stride", "0"], "1"),
-        ("--stride 17", ["stride", "17", "16"], "stride"),
-        ("--split 0.5,0.2,0.1", ["split", "0.8"], "0.7,0.2,0.1"),
-        ("--split 2,-1,0", ["split"], "0.7,0.2,0.1"),
+        ("--stride 0", ["--stride: 0"], "stride"),
+        ("--stride 17", ["--stride: 17", "16"], "stride"),
+        ("--split 0.5,0.2,0.1", ["--split: sums to 0.8"], "0.7,0.2,0.1"),
+        ("--split 2,-1,0", ["--split: "], "0.7,0.2,0.1"),
         ("--split 0.5,0.5", ["'--split'", "2 shares"], "See geoseg tile --help"),
         ("--split a,b,c", ["'--split'"], "0.7,0.3"),
-        ("--split nan,0.5,0.5", ["split"], "0.7,0.2,0.1"),
-        ("--count 0 --method random", ["count", "0"], "1 or more"),
-        ("--block 0", ["block", "0"], "larger"),
-        ("--block 15", ["block", "15"], "--block"),
-        ("--guard -1", ["guard", "-1"], "0 or more"),
+        ("--split nan,0.5,0.5", ["--split: "], "0.7,0.2,0.1"),
+        ("--count 0 --method random", ["--count: 0"], "1 or more"),
+        ("--block 0", ["--block: 0"], "larger"),
+        ("--block 15", ["--block: ", "15"], "--block"),
+        ("--guard -1", ["--guard: -1"], "0 or more"),
         ("--method balanced --weight wall=1", ["wall"], "roof"),
-        ("--method balanced --weight roof=-1", ["weight", "roof"], "0 or more"),
+        ("--method balanced --weight roof=-1", ["--weight: ", "roof"], "0 or more"),
         ("--method balanced --weight roof=x", ["'--weight'"], "See geoseg tile --help"),
         ("--min-valid 2", ["'--min-valid'"], "See geoseg tile --help"),
         ("--min-labelled 1 --label-extent roofs.gpkg", ["no tile is left"], "--min-labelled"),
         ("--size 500", ["--size"], "--size"),
-        ("--split-by scene", ["split-by", "1 scene"], "block"),
+        ("--split-by scene", ["--split-by: 1 scene"], "--split"),
         ("--split-by none.gpkg", ["none.gpkg: does not exist"], "Check the path"),
         ("--split-by roofs.gpkg", ["roofs.gpkg: has no column"], "train, val or test"),
         ("--format jpg", ["'--format'"], "See geoseg tile --help"),
@@ -238,4 +238,4 @@ def test_options_of_tile(refuse, words, parts, cure):
 def test_png_holds_no_four_bands(refuse, make_scene):
     make_scene((5, 40, 48), "many.tif")
     words = TILE.replace("scene", "many") + LABELS.format("roofs.gpkg") + " --format png"
-    refuse(words, "format: png holds 1 or 3 bands", "5 of uint8", cure="--format tif")
+    refuse(words, "--format: png holds 1 or 3 bands", "5 of uint8", cure="Give tif or npy")

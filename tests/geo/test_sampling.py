@@ -108,18 +108,18 @@ def test_layout_covers_the_scene(labelled):
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"size": 0}, "size 0"),
-        ({"size": 8, "stride": 9}, "stride"),
-        ({"stride": 0}, "stride"),
-        ({"method": "grid"}, "grid"),
-        ({"count": 0}, "count"),
-        ({"weights": {"roof": -1}}, "weights"),
-        ({"weights": {"roof": 0}}, "weights"),
-        ({"weights": {"roof": float("nan")}}, "weights"),
+        ({"size": 0}, "--size: 0 is below 1 pixel"),
+        ({"size": 8, "stride": 9}, "--stride: 9"),
+        ({"stride": 0}, "--stride: 0"),
+        ({"method": "grid"}, "--method: 'grid'"),
+        ({"count": 0}, "--count: 0"),
+        ({"weights": {"roof": -1}}, "--weight: "),
+        ({"weights": {"roof": 0}}, "--weight: "),
+        ({"weights": {"roof": float("nan")}}, "--weight: "),
     ],
 )
 def test_wrong_options_are_refused(wrong, named):
-    with pytest.raises(ConfigError, match=named):
+    with pytest.raises(ConfigError, match=f"^{named}"):
         Sampling(**wrong)
 
 

@@ -117,9 +117,15 @@ def test_seed_decides():
     assert plans[0] == plans[1] != plans[2]
 
 
-@pytest.mark.parametrize("by", ["block", "scene"])
-def test_too_few_blocks_or_scenes_are_refused(by):
-    with pytest.raises(ConfigError, match="3 splits"):
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        ("block", "^--block: .* 3 splits are wanted. Give a smaller --block or --size, or"),
+        ("scene", "^--split-by: 1 scenes cannot fill 3 splits. Give more scenes, or change"),
+    ],
+)
+def test_too_few_blocks_or_scenes_are_refused(by, told):
+    with pytest.raises(ConfigError, match=told):
         plan_splits([make_grid(64, 64)], 64, 64, SplitOptions(by=by))
 
 
@@ -207,7 +213,7 @@ def test_zones_without_splits_are_refused(tmp_path):
 
 @pytest.mark.parametrize("shares", [(0.5, 0.2, 0.1), (0.7, 0.4, -0.1)])
 def test_shares_must_sum_to_one(shares):
-    with pytest.raises(ConfigError, match="split"):
+    with pytest.raises(ConfigError, match=r"^--split: "):
         SplitOptions(shares=shares)
 
 

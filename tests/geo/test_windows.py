@@ -60,10 +60,10 @@ def test_sliding_windows_cover_the_grid(height, width, sizes):
 @pytest.mark.parametrize(
     ("size", "stride", "message"),
     [
-        (0, 1, "window: size 0 is below 1 pixel"),
-        (-3, 1, "size -3"),
-        (8, 0, "stride: 0 is not within 1 to the window's 8"),
-        (8, 9, "stride: 9 is not"),
+        (0, 1, "^--window: 0 is below 1 pixel"),
+        (-3, 1, "^--window: -3 is below"),
+        (8, 0, "^--stride: 0 is not within 1 to the window's 8"),
+        (8, 9, "^--stride: 9 is not"),
     ],
 )
 def test_senseless_sizes_are_refused(size, stride, message):
