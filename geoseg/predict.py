@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import os
@@ -15,7 +14,7 @@ import numpy as np
 
 from geoseg import __version__
 from geoseg.engine.area import hide_outside
-from geoseg.engine.backends import TorchBackend
+from geoseg.engine.choose import BackendChooser, Choice
 from geoseg.engine.layout import Layout
 from geoseg.engine.options import PredictOptions, PredictResult
 from geoseg.engine.pipeline import (
@@ -31,6 +30,7 @@ from geoseg.engine.products import ClassProduct, ProbabilityProduct, Product, Si
 from geoseg.engine.window_network import Units
 from geoseg.errors import ConfigError, OutputError, SceneError
 from geoseg.geo.cog import RasterWriter
+from geoseg.geo.cog_options import check_options
 from geoseg.geo.gdal import limit_block_cache
 from geoseg.geo.outputs import check_output, check_output_folder, make_folders
 from geoseg.geo.paths import find_scenes
@@ -48,8 +48,6 @@ logger = logging.getLogger(__name__)
 
 BLOCK_CACHE = 64 << 20
 """Bytes of GDAL's cache of decoded blocks: strips are read in order, each block once."""
-
-_CPU_BATCH, _GPU_BATCH = 2, 16
 
 
 def predict(
@@ -87,10 +85,17 @@ def predict(
     model = ModelBundle.open(str(bundle))
     paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
     jobs = _plan(paths, model, output, options)
-    backend_of = functools.cache(functools.partial(_make_backend, model, options))
+    chooser = BackendChooser(
+        model,
+        backend=options.backend,
+        device=options.device,
+        precision=options.precision,
+        batch_size=options.batch_size,
+    )
     with make_folders(path for job in jobs for path in job.files):
         return [
-            _predict_scene(job, model, backend_of(job.units), options, progress) for job in jobs
+            _predict_scene(job, model, _choose(chooser, job, options), options, progress)
+            for job in jobs
         ]
 
 
@@ -121,10 +126,11 @@ def _plan(
     """Look at every scene and every output before the first is predicted."""
     window, stride = _window_and_stride(model, options)
     if options.batch_size is not None and options.batch_size < 1:
-        raise ConfigError("batch-size", f"{options.batch_size} is below 1", "Give 1 or more")
+        raise ConfigError("--batch-size", f"{options.batch_size} is below 1", "Give 1 or more")
     if options.scale is not None and not 0 < options.scale < math.inf:
-        raise ConfigError("scale", f"{options.scale} is not above 0", "Give such as 0.0001")
+        raise ConfigError("--scale", f"{options.scale} is not above 0", "Give such as 0.0001")
     resolve_precision(options.precision, resolve_device(options.device))
+    check_options(dict(options.creation_options), holds_classes=True)
     excluded = {model.legend.class_of(name).value for name in options.exclude}
     if len(excluded) == model.legend.count:
         raise ConfigError("--exclude", "names all classes of the model", "Leave one out")
@@ -194,9 +200,10 @@ def _units(scene: Scene, options: PredictOptions) -> Units:
     )
 
 
-def _make_backend(model: ModelBundle, options: PredictOptions, units: Units) -> TorchBackend:
-    device = resolve_device(options.device)
-    return TorchBackend(model, units, device, resolve_precision(options.precision, device))
+def _choose(chooser: BackendChooser, job: _Job, options: PredictOptions) -> Choice:
+    if options.mode == "resize":
+        return chooser.eager(job.scene, job.units, job.layout)
+    return chooser.choose(job.scene, job.units, job.layout, job.hide)
 
 
 def _output_path(target: str | Path | None, scene: str, suffix: str, *, many: bool) -> Path | None:
@@ -242,7 +249,7 @@ def _check_outputs(
 def _predict_scene(
     job: _Job,
     model: ModelBundle,
-    backend: TorchBackend,
+    choice: Choice,
     options: PredictOptions,
     progress: Progress,
 ) -> PredictResult:
@@ -253,7 +260,7 @@ def _predict_scene(
         outputs.append((job.probabilities, ProbabilityProduct(legend, options.prob_dtype)))
     products = [product for _, product in outputs]
     counts, pixels = Counts(), np.zeros(65536, dtype=np.int64)
-    tags, creation_options = _tags(job, model, backend, options), dict(options.creation_options)
+    tags, creation_options = _tags(job, model, choice, options), dict(options.creation_options)
     with ExitStack() as stack:
         writers = [
             stack.enter_context(
@@ -267,7 +274,7 @@ def _predict_scene(
         ]
         sink = stack.enter_context(Sink(writers, [product.nodata for product in products]))
         task = stack.enter_context(progress.task(Path(job.scene.path).name, grid.height, "rows"))
-        for _, scores, valid in _score_rows(job, backend, options, counts):
+        for _, scores, valid in _score_rows(job, choice, options, counts):
             arrays = [product.encode(scores) for product in products]
             pixels += np.bincount(arrays[0][0][valid], minlength=len(pixels))
             sink.put(arrays, valid)
@@ -292,19 +299,24 @@ def _predict_scene(
         nodata_pixels=grid.height * grid.width - sum(found.values()),
         windows=counts.windows,
         skipped=counts.skipped,
+        runtime=str(choice),
     )
 
 
 def _score_rows(
-    job: _Job, backend: TorchBackend, options: PredictOptions, counts: Counts
+    job: _Job, choice: Choice, options: PredictOptions, counts: Counts
 ) -> Iterator[ScoreRows]:
     """Finished rows of scores on the scene's own grid."""
     if options.mode == "resize":
         counts.windows = 1
-        return predict_resized(job.own, backend, job.layout.window, hide=job.hide)
-    batch_size = options.batch_size or (_CPU_BATCH if backend.device.type == "cpu" else _GPU_BATCH)
+        return predict_resized(job.own, choice.backend, job.layout.window, hide=job.hide)
     rows = predict_windows(
-        job.scene, backend, job.layout, batch_size=batch_size, hide=job.hide, counts=counts
+        job.scene,
+        choice.backend,
+        job.layout,
+        batch_size=choice.batch_size,
+        hide=job.hide,
+        counts=counts,
     )
     if job.scene.grid.matches(job.own.grid):
         return rows
@@ -312,9 +324,7 @@ def _score_rows(
     return resample_rows(bare, job.scene.grid.shape, job.own, job.hide)
 
 
-def _tags(
-    job: _Job, model: ModelBundle, backend: TorchBackend, options: PredictOptions
-) -> dict[str, str]:
+def _tags(job: _Job, model: ModelBundle, choice: Choice, options: PredictOptions) -> dict[str, str]:
     """Provenance in the default domain: a COG keeps no other."""
     resized = options.mode == "resize"
     return {
@@ -326,5 +336,5 @@ def _tags(
         "GEOSEG_WINDOW": str(job.layout.window),
         "GEOSEG_STRIDE": "resize" if resized else str(job.layout.stride),
         "GEOSEG_BLEND": "none" if resized else options.blend,
-        "GEOSEG_RUNTIME": f"torch {backend.device.type} {backend.precision}",
+        "GEOSEG_RUNTIME": str(choice),
     }

@@ -72,6 +72,13 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16"]
 @options.scene
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
+    "--backend",
+    type=click.Choice(["auto", "torch", "compile", "openvino"]),
+    default="auto",
+    show_default=True,
+    help="Run-time; auto takes the fastest that agrees with fp32 on this scene.",
+)
+@click.option(
     "--precision",
     type=click.Choice(_PRECISIONS),
     default="auto",
@@ -106,6 +113,7 @@ def command(
     scale: float | None,
     scene: SceneOptions,
     device: str,
+    backend: Literal["auto", "torch", "compile", "openvino"],
     precision: Literal["auto", "fp32", "bf16", "fp16"],
     batch_size: int | None,
     creation_options: tuple[tuple[str, str], ...],
@@ -132,6 +140,7 @@ def command(
         prob_dtype=prob_dtype,
         polygons=polygons,
         device=device,
+        backend=backend,
         precision=precision,
         batch_size=batch_size,
         creation_options=creation_options,

@@ -124,6 +124,6 @@ def _profile(size: int, stride: int, blend: Blend) -> npt.NDArray[np.float32]:
         profile = np.zeros(size)
         profile[margin : size - margin] = 1.0
     else:
-        raise ConfigError("blend", f"{blend!r} is unknown", f"Choose of {get_args(Blend)}")
+        raise ConfigError("--blend", f"{blend!r} is unknown", f"Choose of {get_args(Blend)}")
     profile /= profile.max()
     return np.asarray(profile, dtype=np.float32)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from geoseg.engine.backends import BackendName
 from geoseg.engine.layout import Blend
 from geoseg.geo.raster import SceneOptions
 from geoseg.nn.device import PrecisionName
@@ -51,6 +52,9 @@ class PredictOptions:
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:<index>`."""
 
+    backend: BackendName | Literal["auto"] = "auto"
+    """Run-time of the network; `auto` takes the fastest that agrees with fp32 on the scene."""
+
     precision: PrecisionName = "auto"
     """Numbers of the forward pass."""
 
@@ -91,3 +95,6 @@ class PredictResult:
 
     skipped: int
     """Windows without any valid pixel."""
+
+    runtime: str
+    """Run-time, device, numbers, and how far they agree with fp32."""

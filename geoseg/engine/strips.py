@@ -99,7 +99,11 @@ class Strip:
     def __init__(self, layout: Layout, rows: Iterator[Rows]) -> None:
         self._layout = layout
         self._source = rows
-        self._columns = _reflected(layout.cols.length, layout.cols.padded)
+        self._columns = (
+            reflected(layout.cols.length, layout.cols.padded)
+            if layout.cols.length < layout.cols.padded
+            else None
+        )
         self._first = 0
         self._data: npt.NDArray[Any] | None = None
         self._valid: npt.NDArray[np.bool_] | None = None
@@ -164,15 +168,13 @@ class Strip:
 
     def _reflect_below(self) -> None:
         """Continue a scene that is lower than a window; it is in memory as a whole."""
-        rows = _reflected(self._count, self._layout.window)
-        if rows is None or self._data is None or self._valid is None:
+        if self._count >= self._layout.window or self._data is None or self._valid is None:
             return
+        rows = reflected(self._count, self._layout.window)
         self._data, self._valid = self._data[:, rows], self._valid[rows]
         self._count = self._layout.window
 
 
-def _reflected(length: int, padded: int) -> npt.NDArray[np.intp] | None:
-    """Indices that continue an axis by reflection, again and again; None where none is needed."""
-    if length >= padded:
-        return None
-    return np.pad(np.arange(length), (0, padded - length), mode="reflect")
+def reflected(length: int, padded: int) -> npt.NDArray[np.intp]:
+    """Indices (padded,) that continue an axis of `length` by reflection, again and again."""
+    return np.pad(np.arange(length), (0, max(padded - length, 0)), mode="reflect")

@@ -71,6 +71,7 @@ def test_predict_hands_on_every_option(monkeypatch):
         *("--polygons", "q", "--window", "64", "--stride", "32", "--blend", "hann"),
         *("--mode", "resize", "--aoi", "aoi.gpkg", "--exclude", "road", "--exclude", "2"),
         *("--scale", "0.1", "--bands", "3,nir", "--device", "cpu", "--precision", "fp32"),
+        *("--backend", "torch"),
         *("--batch-size", "3", "--co", "COMPRESS=ZSTD", "--prob-dtype", "float32"),
     ]
     call = called_with(monkeypatch, "predict", words)
@@ -80,6 +81,7 @@ def test_predict_hands_on_every_option(monkeypatch):
     assert (str(given.pop("probabilities")), str(given.pop("polygons"))) == ("p", "q")
     assert given.pop("scene").bands == (3, "nir")
     assert given == {
+        "backend": "torch",
         "window": 64,
         "stride": 32,
         "blend": "hann",
