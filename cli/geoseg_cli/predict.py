@@ -163,3 +163,4 @@ def _print_result(result: PredictResult) -> None:
     for name, pixels in result.pixels.items():
         click.echo(f"  {name:<20} {pixels / max(predicted, 1):7.2%}")
     click.echo(f"  {'no data':<20} {result.nodata_pixels} pixels")
+    click.echo(f"  {'run-time':<20} {result.runtime}")

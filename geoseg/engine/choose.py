@@ -146,7 +146,7 @@ class BackendChooser:
         for name in candidates:
             choice = self._try(name, probe, reference, (scene, units, layout))
             if choice is not None:
-                logger.info("%s: runs by %s", scene.path, choice)
+                logger.debug("%s: runs by %s", scene.path, choice)
                 return choice
         return plain if self._may_fall_back else self.eager(scene, units, layout)
 
