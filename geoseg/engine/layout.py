@@ -40,6 +40,15 @@ class Axis:
     totals: npt.NDArray[np.float32]
     """Sum of the weights over each pixel (padded length); above 0 everywhere."""
 
+    def representative(self, index: int) -> int:
+        """The lowest window with the weights of window `index`: inner ones are all alike."""
+        return index if index in (0, len(self.offsets) - 1) else 1
+
+    def first_over(self, position: int) -> int:
+        """Offset of the first window that covers a pixel."""
+        size = self.weights.shape[1]
+        return next(start for start in self.offsets if start + size > position)
+
     @property
     def padded(self) -> int:
         """Pixels that the windows cover: the length, or one window where that is longer."""

@@ -25,8 +25,8 @@ class Mosaic:
     def __init__(self, layout: Layout, classes: int, device: torch.device) -> None:
         self._layout = layout
         self._sums = torch.zeros(classes, layout.window, layout.cols.padded, device=device)
-        self._row_weights = torch.from_numpy(layout.rows.weights).to(device)
-        self._col_weights = torch.from_numpy(layout.cols.weights).to(device)
+        self._is_plain = bool((layout.rows.weights == 1).all() and (layout.cols.weights == 1).all())
+        self._weights: dict[tuple[int, int], Tensor] = {}
         self._row_totals = torch.from_numpy(layout.rows.totals).to(device)
         self._col_totals = torch.from_numpy(layout.cols.totals).to(device)
         self._flushed = 0
@@ -42,16 +42,27 @@ class Mosaic:
         size = self._layout.window
         row = self._layout.rows.offsets[row_index]
         col = self._layout.cols.offsets[col_index]
-        row_weights = self._row_weights[row_index]
-        col_weights = self._col_weights[col_index]
+        weights = None if self._is_plain else self._window_weights(row_index, col_index)
         split = size - row % size  # rows of the window before the ring's end
         for part in (slice(0, split), slice(split, size)):
             count = part.stop - part.start
             if count:
                 start = (row + part.start) % size
                 target = self._sums[:, start : start + count, col : col + size]
-                weights = row_weights[part, None] * col_weights  # (rows, window)
-                target.addcmul_(scores[:, part], weights)
+                if weights is None:
+                    target.add_(scores[:, part])
+                else:
+                    target.addcmul_(scores[:, part], weights[part])
+
+    def _window_weights(self, row_index: int, col_index: int) -> Tensor:
+        """Weights (window, window): all windows but those at the scene's border share theirs."""
+        rows, cols = self._layout.rows, self._layout.cols
+        row_index, col_index = rows.representative(row_index), cols.representative(col_index)
+        key = row_index, col_index
+        if key not in self._weights:
+            outer = torch.from_numpy(rows.weights[row_index][:, None] * cols.weights[col_index])
+            self._weights[key] = outer.to(self._sums.device)
+        return self._weights[key]
 
     def flush(self, until: int) -> Iterator[tuple[int, Tensor]]:
         """Take out the rows before `until`, which no later window may touch.

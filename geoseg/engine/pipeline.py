@@ -83,14 +83,15 @@ def predict_windows(
         strip = Strip(layout, valid)
         for batch in _batches(strip, layout, batch_size, counts):
             scores = backend.scores(batch.pixels, batch.valid)
-            _check_finite(scores, scene, layout, batch)
             for place, window_scores in zip(batch.places, scores, strict=True):
                 # Windows come in row-major order: above this one all rows are finished.
                 for first, averaged in mosaic.flush(layout.rows.offsets[place[0]]):
+                    _check_finite(first, averaged, scene, layout)
                     yield first, averaged, valid.take(averaged.shape[1])
                 mosaic.add(*place, window_scores)
             counts.windows += len(batch.places)
         for first, averaged in mosaic.flush(layout.rows.padded):
+            _check_finite(first, averaged, scene, layout)
             yield first, averaged, valid.take(averaged.shape[1])
 
 
@@ -207,14 +208,17 @@ class _ValidRows:
         return np.concatenate(parts)
 
 
-def _check_finite(scores: Tensor, scene: Scene, layout: Layout, batch: _Batch) -> None:
-    sums = scores.sum(dim=(1, 2, 3))
-    if bool(torch.isfinite(sums).all()):
+def _check_finite(first: int, averaged: Tensor, scene: Scene, layout: Layout) -> None:
+    """Refuse rows with NaN: it spreads through the average, so finished rows tell it all."""
+    if bool(torch.isfinite(averaged.sum())):
         return
-    row_index, col_index = batch.places[int(torch.isfinite(sums).logical_not().nonzero()[0, 0])]
-    row, col = layout.rows.offsets[row_index], layout.cols.offsets[col_index]
+    broken = torch.isfinite(averaged).logical_not().nonzero()
+    if len(broken) == 0:
+        return  # only the sum of large numbers is beyond float32
+    _, row, col = broken[0].tolist()
     raise WorkError(
         scene.path,
-        f"the network gave NaN or infinity in the window at row {row}, column {col}",
+        "the network gave NaN or infinity in the window at row "
+        f"{layout.rows.first_over(first + row)}, column {layout.cols.first_over(col)}",
         "Try --precision fp32, or check the model",
     )

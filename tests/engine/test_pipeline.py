@@ -225,3 +225,10 @@ def test_resize_gives_a_constant_scene_back_and_its_own_validity(tmp_path):
     assert scores.shape == (1, 90, 41)
     assert (valid == (data[0] != 0)).all()
     assert np.abs(scores[0, 20:] - 7).max() < 1e-5
+
+
+def test_scores_near_the_largest_float_are_no_error(tmp_path):
+    scene = write_scene(tmp_path / "scene.tif", np.full((1, 40, 40), 1, np.uint8))
+    large = Network(lambda pixels, valid: torch.full_like(pixels, 1e37), 1)
+    scores, _ = run(scene, large)
+    np.testing.assert_allclose(scores, 1e37, rtol=1e-6)
