@@ -3,8 +3,8 @@
 Usage: python tests/benchmarks/bench_predict_memory.py [--width 2000] [--heights 4000,40000]
        [--arch unet] [--encoder resnet18] [--backend torch]
 
-All runs have the same run-time: left to `auto`, a high scene may take one that a low scene does not,
-and OpenVINO beside PyTorch takes some hundred MiB more, whatever the scene.
+All runs have the same run-time: left to `auto`, a high scene may take one that a low scene does
+not, and OpenVINO beside PyTorch takes some hundred MiB more, whatever the scene.
 
 Both scenes are VRTs that repeat one small GeoTIFF. Each run is a process of its own, whose peak
 resident memory the operating system tells; the first line is a run on a scene of one window.
