@@ -1,0 +1,3 @@
+"""The benchmarks are scripts that are run by hand; they import each other as scripts do."""
+
+collect_ignore_glob = ["*.py"]
