@@ -1,13 +1,16 @@
-"""Peak memory of `predict` on a low and on a high scene of the same width.
+"""Peak memory of `geoseg predict` on a low and on a high scene of the same width.
 
-Usage: python tests/benchmarks/bench_predict_memory.py [--width 2000] [--heights 4000,40000]
-       [--arch unet] [--encoder resnet18] [--backend torch]
+Usage: python tests/benchmarks/bench_predict_memory.py [--width 2048] [--heights 4000,40000]
+           [--network unet:resnet18] [--backend torch] [--json figures.json]
+       python tests/benchmarks/bench_predict_memory.py --max-memory 2G --width 20000
+
+The first compares the peaks. The second tells whether each peak stays below what `--max-memory`
+allows, and exits with 1 where it does not.
 
 All runs have the same run-time: left to `auto`, a high scene may take one that a low scene does
-not, and OpenVINO beside PyTorch takes some hundred MiB more, whatever the scene.
-
-Both scenes are VRTs that repeat one small GeoTIFF. Each run is a process of its own, whose peak
-resident memory the operating system tells; the first line is a run on a scene of one window.
+not, and OpenVINO beside PyTorch takes some hundred MiB more, whatever the scene. The scenes are
+VRTs that repeat one small GeoTIFF. Each run is a process of its own, whose peak resident memory
+the operating system tells (Linux); the first line is a run on a scene of one window's height.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,59 +28,105 @@ import rasterio
 from affine import Affine
 
 RUN = """
-import json, resource, sys, time
-from geoseg.predict import PredictOptions, predict
+import json, sys, time
+from geoseg_cli.main import main
 start = time.perf_counter()
-options = PredictOptions(overwrite=True, backend=sys.argv[4])
-predict(sys.argv[1], sys.argv[2], sys.argv[3], options)
-print(json.dumps({"seconds": time.perf_counter() - start,
-                  "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+code = main(sys.argv[1:])
+seconds = time.perf_counter() - start
+with open("/proc/self/status") as status:
+    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+print(json.dumps({"seconds": seconds, "mebibytes": peak / 1024}))
+sys.exit(code)
 """
+"""The command, and then what it took; getrusage would tell the memory of its parent, too."""
+
+MAKE = """
+import sys
+from pathlib import Path
+from material import make_bundle, make_scene
+folder = Path(sys.argv[1])
+scene = make_scene(folder / "learn.tif", 512)
+make_bundle(folder / "bundle.safetensors", scene, sys.argv[2], 512, 256)
+"""
+"""Makes the bundle, in a process of its own, too."""
+
+LOWEST = 256
+"""Rows of the scene that tells what model and framework take."""
+
+UNITS = {"K": 1 / 1024, "M": 1, "G": 1024}
+"""MiB in the units of --max-memory."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--width", type=int, default=2000)
-    parser.add_argument("--heights", default="4000,40000")
-    parser.add_argument("--arch", default="unet")
-    parser.add_argument("--encoder", default="resnet18")
-    parser.add_argument("--backend", default="torch")
-    arguments = parser.parse_args()
-    heights = [int(height) for height in arguments.heights.split(",")]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        bundle = make_bundle(folder / "model.safetensors", arguments.arch, arguments.encoder)
-        peaks = {}
-        for height in [256, *heights]:
-            scene = make_scene(folder, arguments.width, height)
-            result = run(scene, bundle, folder / "classes.tif", arguments.backend)
-            peaks[height] = result["peak"]
-            megapixels = height * arguments.width / 1e6
-            print(
-                f"{height:6d} rows x {arguments.width}: peak {result['peak']:7.1f} MiB, "
-                f"{megapixels / result['seconds']:6.2f} MPix/s",
-                flush=True,
-            )
-        print(
-            f"peak of {heights[-1]} rows / {heights[0]} rows: "
-            f"{peaks[heights[-1]] / peaks[heights[0]]:.3f}"
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one scene took."""
+
+    width: int
+    """Columns of the scene."""
+
+    height: int
+    """Rows of the scene."""
+
+    seconds: float
+    """From the start of the command to its end, start of Python not counted."""
+
+    mebibytes: float
+    """Peak of the resident memory."""
+
+    def __str__(self) -> str:
+        speed = self.width * self.height / 1e6 / self.seconds
+        return (
+            f"{self.height:6d} rows x {self.width}: peak {self.mebibytes:7.1f} MiB, "
+            f"{speed:6.2f} MPix/s"
         )
 
 
-def make_bundle(path: Path, arch: str, encoder: str) -> Path:
-    from geoseg.geo.legend import Legend
-    from geoseg.nn.bundle import ModelBundle
-    from geoseg.nn.card import ModelCard
-    from geoseg.nn.models import ModelSpec, build_model
-    from geoseg.nn.scaling import Scaling
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--width", type=int, default=2048)
+    parser.add_argument("--heights", help="4000,40000, and with --max-memory 2048, by default")
+    parser.add_argument("--network", default="unet:resnet18")
+    parser.add_argument("--backend", default="torch")
+    parser.add_argument("--max-memory", help="such as 2G")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    heights = given.heights or ("2048" if given.max_memory else "4000,40000")
+    options = ["--backend", given.backend]
+    if given.max_memory:
+        options += ["--max-memory", given.max_memory]
+    runs = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_bundle(folder, given.network)
+        for height in [LOWEST, *map(int, heights.split(","))]:
+            runs.append(predict(folder, given.width, height, options))
+            print(runs[-1], flush=True)
+    if given.json is not None:
+        given.json.write_text(json.dumps([asdict(run) for run in runs], indent=2))
+    sys.exit(judge(runs, given.max_memory))
 
-    spec = ModelSpec(arch=arch, encoder=encoder, in_channels=3, classes=3)
-    card = ModelCard(
-        spec=spec, legend=Legend.of_values([0, 1, 2]).to_dict(), bands=("", "", ""),
-        dtype="uint8", scaling=Scaling(kind="divide", divisor=255.0), window=512, stride=256,
-    )  # fmt: skip
-    ModelBundle.of(build_model(spec), card).save(path)
-    return path
+
+def judge(runs: list[Run], most: str | None) -> int:
+    """Tell how the peaks compare, with each other or with the memory allowed."""
+    base, low, high = runs[0].mebibytes, runs[1].mebibytes, runs[-1].mebibytes
+    if most is None:
+        names = f"{runs[-1].height} rows / {runs[1].height} rows"
+        print(f"peak of {names}: {high / low:.3f}; above that of {LOWEST} rows: ", end="")
+        print(f"{high - base:.0f} and {low - base:.0f} MiB")
+        return 0
+    allowed = float(most[:-1]) * UNITS[most[-1].upper()]
+    peak = max(run.mebibytes for run in runs)
+    print(f"peak {peak:.1f} MiB of {allowed:.0f} MiB: {'within' if peak <= allowed else 'BEYOND'}")
+    return 0 if peak <= allowed else 1
+
+
+def make_bundle(folder: Path, network: str) -> None:
+    """Write `bundle.safetensors`."""
+    command = [sys.executable, "-W", "ignore", "-c", MAKE, str(folder), network]
+    subprocess.run(command, check=True, cwd=Path(__file__).parent)
 
 
 def make_scene(folder: Path, width: int, height: int, part: int = 500) -> Path:
@@ -110,11 +160,17 @@ def make_scene(folder: Path, width: int, height: int, part: int = 500) -> Path:
     return path
 
 
-def run(scene: Path, bundle: Path, output: Path, backend: str) -> dict[str, float]:
-    command = [sys.executable, "-c", RUN, str(scene), str(bundle), str(output), backend]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
+def predict(folder: Path, width: int, height: int, options: list[str]) -> Run:
+    """Run the command on a scene of that size."""
+    scene = make_scene(folder, width, height)
+    output = folder / "classes.tif"
+    places = [str(scene), "-m", str(folder / "bundle.safetensors"), "-o", str(output)]
+    command = [sys.executable, "-c", RUN, "predict", *places, "--overwrite", "--quiet", *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return Run(width=width, height=height, **found)
 
 
 if __name__ == "__main__":
