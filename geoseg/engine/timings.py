@@ -25,21 +25,16 @@ Stage = Literal[
     "finish",
     "read",
     "write",
+    "wait for device",
 ]
-"""What a thread is at. `setup` comes before the work; `read` and `write` are what the threads of
-reader and writer do beside it; all others are the thread's that runs the network."""
+"""What a thread is at. `setup` comes before the work. The last three are what the threads of reader
+and writer do beside it: the writer waits for a GPU to finish the rows that it is to write. All
+others are the thread's that runs the network."""
 
 Bound = Literal["network", "reading", "stitching", "writing"]
 """What a run would have to be quicker at to end sooner."""
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
-
-_BOUNDS: dict[Bound, tuple[Stage, ...]] = {
-    "network": ("forward",),
-    "reading": ("wait for rows",),
-    "stitching": ("cut", "add", "encode"),
-    "writing": ("wait for writer", "finish"),
-}
 
 
 class Span(NamedTuple):
@@ -175,11 +170,21 @@ class Timings:
         at work and always in time bounds nothing. What counts is how long the network's thread
         waits for them. That thread is at the network (`forward`), waits for rows (reading), cuts,
         adds and encodes (stitching), or waits for the writer, at last until all is published
-        (writing); the largest of these four bounds the run. A GPU works on after its call has
-        returned: what must wait for its results waits inside a block of `forward`.
+        (writing); the largest of these four bounds the run.
+
+        A GPU works on when its calls have returned, whatever they are. Then the network's thread
+        comes to wait for a writer that itself waits for the GPU: so much of its waiting is the
+        network's.
         """
-        seconds = self.seconds
-        return max(_BOUNDS, key=lambda bound: sum(seconds[stage] for stage in _BOUNDS[bound]))
+        took = self.seconds
+        device = min(took["wait for writer"], took["wait for device"])
+        shares: dict[Bound, float] = {
+            "network": took["forward"] + device,
+            "reading": took["wait for rows"],
+            "stitching": took["cut"] + took["add"] + took["encode"],
+            "writing": took["wait for writer"] - device + took["finish"],
+        }
+        return max(shares, key=lambda bound: shares[bound])
 
     def report(self, run: Run) -> Report:
         """Tell what was measured.

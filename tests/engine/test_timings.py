@@ -43,7 +43,7 @@ def test_stages_add_up(clock):
     spend(timings, clock, ("forward", 2), ("add", 1), ("forward", 3))
     assert timings.seconds == {
         "total": 6, "setup": 0, "wait for rows": 0, "cut": 0, "forward": 5, "add": 1, "encode": 0,
-        "wait for writer": 0, "finish": 0, "read": 0, "write": 0,
+        "wait for writer": 0, "finish": 0, "read": 0, "write": 0, "wait for device": 0,
     }  # fmt: skip
 
 
@@ -113,6 +113,9 @@ def test_the_first_spans_are_kept(clock):
         ({"forward": 5, "wait for rows": 5.1}, "reading"),
         ({"forward": 5, "cut": 2, "add": 2, "encode": 1.1}, "stitching"),
         ({"forward": 5, "wait for writer": 3, "finish": 2.1}, "writing"),
+        ({"forward": 1, "wait for writer": 9, "wait for device": 6, "write": 4}, "network"),  # GPU
+        ({"forward": 1, "wait for writer": 9, "wait for device": 2, "write": 8}, "writing"),
+        ({"forward": 1, "wait for rows": 3, "wait for device": 8, "read": 9}, "reading"),
         ({"forward": 5, "setup": 60, "read": 20, "write": 30}, "network"),  # beside or before it
     ],
 )
