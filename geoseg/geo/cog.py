@@ -9,32 +9,37 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import warnings
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
 import rasterio
 import rasterio.shutil
-from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning
-from rasterio.io import DatasetReader, DatasetWriter
+from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from geoseg.errors import OutputError, WorkError
+from geoseg.geo import partial
 from geoseg.geo.cog_options import check_options, is_lossy, try_options, upper_keys
-from geoseg.geo.gdal import GDAL_ERRORS, reason
-from geoseg.geo.grid import Grid
+from geoseg.geo.gdal import GDAL_ERRORS
+from geoseg.geo.lasting import LockedFile, lasting_path
 from geoseg.geo.outputs import check_output, publish, remove_temporary, temporary_path
+from geoseg.geo.partial import BLOCK, Written, compare, explained, quiet
+from geoseg.geo.raster_profile import RasterProfile
 
-BLOCK = 512
-"""Side of the output's blocks in pixels."""
+__all__ = [
+    "BLOCK",
+    "RasterProfile",
+    "RasterWriter",
+    "Written",
+    "partial_path",
+    "sidecar_path",
+    "write_raster",
+]
 
 _LEAST_COMPRESSION = 10
 """Free space is refused below a tenth of the uncompressed size: maps shrink at least so far."""
@@ -42,74 +47,80 @@ _LEAST_COMPRESSION = 10
 _STALE_SUFFIXES = (".aux.xml", ".msk", ".ovr")
 """Side files that GDAL would take for those of a new file of the same name."""
 
-Color = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RasterProfile:
-    """All that is decided about a raster before its first pixel is written."""
-
-    grid: Grid
-    """The pixels."""
-
-    count: int = 1
-    """Bands."""
-
-    dtype: str = "uint8"
-    """Of all bands."""
-
-    nodata: float | None = None
-    """Value that means no data."""
-
-    colormap: Mapping[int, Color] | None = None
-    """Colours (red, green, blue, alpha) by value, for one band of uint8."""
-
-    band_names: tuple[str, ...] = ()
-    """One description a band, or none."""
-
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """Metadata of the default domain (other domains are lost in a COG)."""
-
-    scale: float | None = None
-    """Multiplied to stored values it gives physical ones."""
-
-    overview_resampling: Literal["mode", "average", "nearest"] = "mode"
-    """How smaller copies are made; never a mean of class values."""
-
-    options: Mapping[str, str] = field(default_factory=dict)
-    """Creation options of GDAL's COG driver that override geoseg's."""
-
 
 class RasterWriter:
     """Writes a raster by windows; use it in a `with` block, whose clean end publishes the file.
+
+    One thread at a time may use it.
 
     Args:
         path: The GeoTIFF to make.
         profile: What is to be written.
         overwrite: Whether an existing file may be replaced.
+        lasting: Whether the unfinished file gets a name under which a later process finds it, to
+            go on by `resumed`. An older one is replaced. Only one process at a time has it.
+        written: What a lasting file holds already; see `resumed`.
 
     Raises:
-        OutputError: If the file must not or cannot be written there.
+        OutputError: If the file must not or cannot be written there, or (`lasting`) another
+            process is writing it.
         ConfigError: If a creation option is unknown, or would change class values.
         WorkError: If the file system fails.
     """
 
     def __init__(
-        self, path: str | Path, profile: RasterProfile, *, overwrite: bool = False
+        self,
+        path: str | Path,
+        profile: RasterProfile,
+        *,
+        overwrite: bool = False,
+        lasting: bool = False,
+        written: Sequence[Written] | None = None,
     ) -> None:
         self.path = check_output(path, overwrite=overwrite)
         self.profile = profile
         self.sidecars: dict[str, str] = {}
         """Texts to publish with the file, by suffix: `.aux.xml` is put behind the whole name,
         others, such as `.qml`, take the place of its suffix."""
+        self.keep = written is not None
+        """Whether a lasting unfinished file stays when the work fails."""
         self._overwrite = overwrite
         _check_options(profile)
         self._is_lossy = is_lossy(profile.options)
-        _check_free_space(self.path, profile)
-        self._checksums: list[tuple[Window, int]] = []
-        self._temporary = temporary_path(self.path)
+        self._checksums: list[Written] = list(written or ())
+        self._safe = len(self._checksums)
+        self._temporary = partial_path(self.path) if lasting else temporary_path(self.path)
+        self._lock = LockedFile(lasting_path(self.path, ".lock"), self.path) if lasting else None
         with self._clean_on_error():
-            self._dataset = _create(self._temporary, profile)
+            self._dataset = self._begin() if written is None else self._go_on()
+
+    @classmethod
+    def resumed(
+        cls,
+        path: str | Path,
+        profile: RasterProfile,
+        written: Sequence[Written],
+        *,
+        overwrite: bool = False,
+    ) -> Self:
+        """Go on with the unfinished file that a lasting writer left, killed or not.
+
+        Args:
+            path: As it was given then.
+            profile: As it was given then.
+            written: All windows and checksums that `checkpoint` told; other windows that may have
+                been written are to be written again.
+            overwrite: Whether an existing file may be replaced.
+
+        Returns:
+            A lasting writer, with `keep` set.
+
+        Raises:
+            OutputError: If the file must not be written there, or another process is writing it.
+            WorkError: If the unfinished file is missing, or does not hold what it should: begin
+                anew.
+        """
+        return cls(path, profile, overwrite=overwrite, lasting=True, written=written)
 
     def write(self, data: npt.NDArray[Any], window: Window) -> None:
         """Write the pixels (bands, height, width) of a window; windows must not overlap.
@@ -123,9 +134,26 @@ class RasterWriter:
             raise ValueError(
                 f"{data.shape} {data.dtype} given, {expected} {self.profile.dtype} expected"
             )
-        with _explained(self.path):
+        with explained(self.path):
             self._dataset.write(data, window=window)
-        self._checksums.append((window, zlib.crc32(np.ascontiguousarray(data).data)))
+        self._checksums.append((window, partial.checksum(data)))
+
+    def checkpoint(self) -> list[Written]:
+        """Bring everything written so far to the disk, where it outlives the process.
+
+        Returns:
+            The windows written since the last checkpoint with their checksums, for `resumed`.
+
+        Raises:
+            WorkError: If the file system fails; earlier checkpoints stay good. Nothing more can
+                be written then.
+        """
+        with explained(self.path):
+            self._dataset = partial.checkpoint(self._dataset, self._temporary)
+        fresh = self._checksums[self._safe :]
+        compare(self._dataset, fresh, self.path)
+        self._safe = len(self._checksums)
+        return fresh
 
     def commit(self) -> None:
         """Make the COG, read it back, and give it its name, together with its side files.
@@ -136,11 +164,11 @@ class RasterWriter:
         """
         try:
             with contextlib.ExitStack() as sidecars:
-                with _explained(self.path):
+                with explained(self.path):
                     self._dataset.close()
                 # Names are given at the ends of the blocks: the raster's first.
                 with publish(self.path, overwrite=self._overwrite) as finished:
-                    with _explained(self.path):
+                    with explained(self.path):
                         self._copy(finished)
                         self._verify(finished)
                     texts = _with_crs(self.sidecars, sidecar_path(finished, ".aux.xml"))
@@ -148,16 +176,18 @@ class RasterWriter:
                         side = sidecars.enter_context(publish(sidecar_path(self.path, suffix)))
                         side.write_text(text, encoding="utf-8")
                 self._remove_stale_side_files(set(texts))
-        finally:
-            remove_temporary(self._temporary)
+        except BaseException:
+            self._leave(keep=self.keep)
+            raise
+        self._leave(keep=False)
 
     def abort(self) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind but, where `keep` is set, a lasting unfinished file."""
         try:
-            with contextlib.suppress(*GDAL_ERRORS):  # The file is thrown away in any case.
+            with contextlib.suppress(*GDAL_ERRORS):  # What matters was closed before.
                 self._dataset.close()
         finally:
-            remove_temporary(self._temporary)
+            self._leave(keep=self.keep)
 
     def __enter__(self) -> Self:
         return self
@@ -173,6 +203,26 @@ class RasterWriter:
         else:
             self.abort()
 
+    def _begin(self) -> DatasetWriter:
+        remove_temporary(self._temporary)
+        _check_free_space(self.path, self.profile)
+        return partial.create(self._temporary, self.profile)
+
+    def _go_on(self) -> DatasetWriter:
+        _check_free_space(self.path, self.profile, self._temporary)
+        return partial.resume(self._temporary, self.profile, self._checksums, self.path)
+
+    def _leave(self, *, keep: bool) -> None:
+        """Remove the unfinished file, if it is not to be kept, and let others have the output."""
+        keep = keep and self._lock is not None and self._temporary.exists()
+        if not keep:
+            remove_temporary(self._temporary)
+        if self._lock is not None:
+            if keep:
+                self._lock.close()
+            else:
+                self._lock.remove()
+
     def _copy(self, finished: Path) -> None:
         """Copy the plain tiled file into a COG with overviews and statistics."""
         profile = self.profile
@@ -187,31 +237,25 @@ class RasterWriter:
             "STATISTICS": "YES",
             **upper_keys(profile.options),
         }
-        with _quiet():
+        with quiet():
             rasterio.shutil.copy(self._temporary, finished, driver="COG", **options)
 
     def _verify(self, finished: Path) -> None:
         """Compare what is on disk with what was given."""
         grid = self.profile.grid
-        with _quiet(), rasterio.open(finished, driver="GTiff") as dataset:
+        with quiet(), rasterio.open(finished, driver="GTiff") as dataset:
             if dataset.transform != grid.transform or dataset.crs != grid.crs:
                 raise WorkError(self.path, "a GeoTIFF cannot hold this CRS or transform exactly")
             levels = len(dataset.overviews(1))
             if not self._is_lossy:
-                self._compare(dataset)
+                compare(dataset, self._checksums, self.path)
         for level in range(levels):
             with rasterio.open(finished, driver="GTiff", overview_level=level) as overview:
                 for _, window in overview.block_windows(1):
                     overview.read(window=window)
         if self._is_lossy:
-            with _quiet(), rasterio.open(self._temporary, driver="GTiff") as dataset:
-                self._compare(dataset)
-
-    def _compare(self, dataset: DatasetReader) -> None:
-        for window, checksum in self._checksums:
-            data = np.ascontiguousarray(dataset.read(window=window))
-            if zlib.crc32(data.data) != checksum:
-                raise WorkError(self.path, "does not read back as written", _DISK)
+            with quiet(), rasterio.open(self._temporary, driver="GTiff") as dataset:
+                compare(dataset, self._checksums, self.path)
 
     def _remove_stale_side_files(self, fresh: set[str]) -> None:
         for suffix in _STALE_SUFFIXES:
@@ -221,14 +265,11 @@ class RasterWriter:
     @contextlib.contextmanager
     def _clean_on_error(self) -> Iterator[None]:
         try:
-            with _explained(self.path):
+            with explained(self.path):
                 yield
         except BaseException:
-            remove_temporary(self._temporary)
+            self._leave(keep=self.keep)
             raise
-
-
-_DISK = "Check the free space and the health of the disk"
 
 
 def write_raster(
@@ -253,68 +294,9 @@ def sidecar_path(path: Path, suffix: str) -> Path:
     return Path(f"{path}{suffix}") if suffix == ".aux.xml" else path.with_suffix(suffix)
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Plain images have no place on the ground, and need no warning of it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what GDAL raises into an error that names the output."""
-    try:
-        yield
-    except GDAL_ERRORS as error:
-        raise WorkError(path, f"could not be written ({reason(error)})", _DISK) from error
-
-
-def _create(path: Path, profile: RasterProfile) -> DatasetWriter:
-    grid = profile.grid
-    with _quiet():
-        dataset = rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            height=grid.height,
-            width=grid.width,
-            count=profile.count,
-            dtype=profile.dtype,
-            nodata=profile.nodata,
-            crs=grid.crs,
-            transform=None if _is_plain(grid) else grid.transform,
-            tiled=True,
-            blockxsize=BLOCK,
-            blockysize=BLOCK,
-            interleave="band",
-            compress="deflate",
-            zlevel=1,
-            bigtiff="if_safer",
-            photometric="minisblack",
-        )
-    try:
-        _describe(dataset, profile)
-    except BaseException:
-        dataset.close()
-        raise
-    return dataset
-
-
-def _is_plain(grid: Grid) -> bool:
-    """Whether the file tells no place, so that rows run down as in any image, not northwards."""
-    return grid.crs is None and bool(grid.transform.is_identity)
-
-
-def _describe(dataset: DatasetWriter, profile: RasterProfile) -> None:
-    if profile.colormap is not None:
-        dataset.write_colormap(1, dict(profile.colormap))
-        dataset.colorinterp = [ColorInterp.palette]
-    for band, name in enumerate(profile.band_names, start=1):
-        dataset.set_band_description(band, name)
-    if profile.scale is not None:
-        dataset.scales = (profile.scale,) * profile.count
-    dataset.update_tags(**profile.tags)
+def partial_path(path: Path) -> Path:
+    """Where a lasting writer keeps the unfinished file of an output."""
+    return lasting_path(path, ".tif")
 
 
 def _with_crs(sidecars: Mapping[str, str], made: Path) -> dict[str, str]:
@@ -338,9 +320,11 @@ def _check_options(profile: RasterProfile) -> None:
         try_options(profile.options, dtype=profile.dtype, count=profile.count)
 
 
-def _check_free_space(path: Path, profile: RasterProfile) -> None:
+def _check_free_space(path: Path, profile: RasterProfile, begun: Path | None = None) -> None:
     pixels = profile.grid.height * profile.grid.width * profile.count
     least = pixels * np.dtype(profile.dtype).itemsize // _LEAST_COMPRESSION
+    if begun is not None and begun.exists():
+        least -= begun.stat().st_size
     free = shutil.disk_usage(path.parent).free
     if free < least:
         raise OutputError(

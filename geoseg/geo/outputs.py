@@ -144,9 +144,9 @@ def publish(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
         if not temporary.exists():
             raise WorkError(path, "nothing was written")
         temporary.chmod(_usual_mode(path))
-        _sync(temporary)
+        sync(temporary)
         _rename(temporary, path, overwrite=overwrite)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise WorkError(path, error.strerror or str(error), "Check the disk") from error
     finally:
@@ -309,7 +309,7 @@ def _swap(temporary: Path, path: Path) -> None:
         if old is not None:
             old.replace(path)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -325,7 +325,7 @@ def _move_content(temporary: Path, path: Path) -> None:
             entry.unlink()
     for entry in list(temporary.iterdir()):
         entry.replace(path / entry.name)
-    _sync_folder(path)
+    sync_folder(path)
 
 
 @functools.cache
@@ -374,16 +374,17 @@ def _sync_tree(folder: Path) -> None:
         os.sync()
         return
     for entry in [*entries, folder]:
-        _sync(entry)
+        sync(entry)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Bring names to the disk, where the file system can: some network ones cannot."""
     with contextlib.suppress(OSError):
-        _sync(folder)
+        sync(folder)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file's content to the disk."""
     if os.name != "posix":
         return
     handle = os.open(path, os.O_RDONLY)
