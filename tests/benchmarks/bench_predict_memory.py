@@ -10,7 +10,8 @@ allows, and exits with 1 where it does not.
 All runs have the same run-time: left to `auto`, a high scene may take one that a low scene does
 not, and OpenVINO beside PyTorch takes some hundred MiB more, whatever the scene. The scenes are
 VRTs that repeat one small GeoTIFF. Each run is a process of its own, whose peak resident memory
-the operating system tells (Linux); the first line is a run on a scene of one window's height.
+the operating system tells (Linux); the first is on a scene of a few windows, which tells what model
+and framework take.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ make_bundle(folder / "bundle.safetensors", scene, sys.argv[2], 512, 256)
 """
 """Makes the bundle, in a process of its own, too."""
 
-LOWEST = 256
-"""Rows of the scene that tells what model and framework take."""
+SMALLEST = (1024, 512)
+"""Columns and rows of the scene that tells what model and framework take: a full batch."""
 
 UNITS = {"K": 1 / 1024, "M": 1, "G": 1024}
 """MiB in the units of --max-memory."""
@@ -101,8 +102,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_bundle(folder, given.network)
-        for height in [LOWEST, *map(int, heights.split(","))]:
-            runs.append(predict(folder, given.width, height, options))
+        for size in [SMALLEST, *((given.width, int(height)) for height in heights.split(","))]:
+            runs.append(predict(folder, size, options))
             print(runs[-1], flush=True)
     if given.json is not None:
         given.json.write_text(json.dumps([asdict(run) for run in runs], indent=2))
@@ -113,9 +114,10 @@ def judge(runs: list[Run], most: str | None) -> int:
     """Tell how the peaks compare, with each other or with the memory allowed."""
     base, low, high = runs[0].mebibytes, runs[1].mebibytes, runs[-1].mebibytes
     if most is None:
-        names = f"{runs[-1].height} rows / {runs[1].height} rows"
-        print(f"peak of {names}: {high / low:.3f}; above that of {LOWEST} rows: ", end="")
-        print(f"{high - base:.0f} and {low - base:.0f} MiB")
+        over = high - base, low - base
+        print(f"peak of {runs[-1].height} rows / {runs[1].height} rows: {high / low:.3f}")
+        print(f"over model and framework: {over[0]:.0f} / {over[1]:.0f} MiB", end=" ")
+        print(f"= {over[0] / over[1]:.3f}")
         return 0
     allowed = float(most[:-1]) * UNITS[most[-1].upper()]
     peak = max(run.mebibytes for run in runs)
@@ -131,7 +133,7 @@ def make_bundle(folder: Path, network: str) -> None:
 
 def make_scene(folder: Path, width: int, height: int, part: int = 500) -> Path:
     """A VRT of one GeoTIFF of `part` rows, again and again."""
-    small = folder / "part.tif"
+    small = folder / f"part_{width}.tif"
     if not small.exists():
         noise = np.random.default_rng(0).integers(0, 255, (3, part, width)).astype(np.uint8)
         with rasterio.open(
@@ -143,7 +145,7 @@ def make_scene(folder: Path, width: int, height: int, part: int = 500) -> Path:
     bands = "".join(
         f'<VRTRasterBand dataType="Byte" band="{band}">'
         + "".join(
-            '<SimpleSource><SourceFilename relativeToVRT="1">part.tif</SourceFilename>'
+            f'<SimpleSource><SourceFilename relativeToVRT="1">{small.name}</SourceFilename>'
             f'<SourceBand>{band}</SourceBand><SrcRect xOff="0" yOff="0" xSize="{width}" '
             f'ySize="{min(part, height - row)}"/><DstRect xOff="0" yOff="{row}" xSize="{width}" '
             f'ySize="{min(part, height - row)}"/></SimpleSource>'
@@ -160,8 +162,9 @@ def make_scene(folder: Path, width: int, height: int, part: int = 500) -> Path:
     return path
 
 
-def predict(folder: Path, width: int, height: int, options: list[str]) -> Run:
-    """Run the command on a scene of that size."""
+def predict(folder: Path, size: tuple[int, int], options: list[str]) -> Run:
+    """Run the command on a scene of so many columns and rows."""
+    width, height = size
     scene = make_scene(folder, width, height)
     output = folder / "classes.tif"
     places = [str(scene), "-m", str(folder / "bundle.safetensors"), "-o", str(output)]
