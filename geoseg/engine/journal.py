@@ -76,7 +76,8 @@ class Journal:
             WorkError: If it cannot be written.
         """
         output = output or path
-        journal = cls(LockedFile(path, output), output, _Content(identity=_as_read(identity)))
+        content = _Content(identity=_as_read(identity))
+        journal = cls(LockedFile(path, output), output, content)
         try:
             journal._append({**_FORMAT, "identity": journal.identity})
             sync_folder(path.parent)

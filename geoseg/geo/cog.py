@@ -8,6 +8,7 @@ that were kept while writing, and only then renamed.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -238,7 +239,10 @@ class RasterWriter:
             **upper_keys(profile.options),
         }
         with quiet():
-            rasterio.shutil.copy(self._temporary, finished, driver="COG", **options)
+            try:
+                rasterio.shutil.copy(self._temporary, finished, driver="COG", **options)
+            except SystemError as error:  # A file as large as may be, of which GDAL says nothing.
+                raise WorkError(self.path, "could not be written", partial.DISK) from error
 
     def _verify(self, finished: Path) -> None:
         """Compare what is on disk with what was given."""
@@ -259,8 +263,9 @@ class RasterWriter:
 
     def _remove_stale_side_files(self, fresh: set[str]) -> None:
         for suffix in _STALE_SUFFIXES:
-            if suffix not in fresh:
-                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+            stale = Path(f"{self.path}{suffix}")
+            if suffix not in fresh and os.path.lexists(stale):  # Its name may be too long to be.
+                stale.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _clean_on_error(self) -> Iterator[None]:
