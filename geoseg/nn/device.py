@@ -9,15 +9,16 @@ import torch
 
 from geoseg.errors import ConfigError
 
-PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
-Precision = Literal["fp32", "bf16", "fp16"]
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16", "int8"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 
-def resolve_device(name: str, key: str = "--device") -> torch.device:
+def resolve_device(name: str | torch.device, key: str = "--device") -> torch.device:
     """The device that a user named.
 
     Args:
-        name: `auto` (the first GPU, else the processor), `cpu`, `cuda` or `cuda:<index>`.
+        name: `auto` (the first GPU, else the processor), `cpu`, `cuda` or `cuda:<index>`; or a
+            device.
         key: Where the user named it, for the error.
 
     Raises:
@@ -60,6 +61,8 @@ def resolve_precision(
         raise ConfigError(key, f"this {device.type} has no bf16", "Give auto or fp32")
     if name == "fp16" and device.type != "cuda":
         raise ConfigError(key, "fp16 needs a GPU", "Give auto, bf16 or fp32")
+    if name == "int8" and device.type != "cpu":
+        raise ConfigError(key, "int8 needs the processor", "Give --device cpu, or bf16")
     return name
 
 
@@ -72,9 +75,18 @@ def has_bf16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """A context in which networks compute with these numbers."""
-    if precision == "fp32":
+def autocast(
+    precision: Precision, device: torch.device, *, cache: bool = True
+) -> AbstractContextManager[object]:
+    """A context in which networks compute with these numbers.
+
+    Args:
+        precision: Which numbers.
+        device: Where.
+        cache: Whether weights that were converted are kept until the context ends, which serves
+            weights that are used twice.
+    """
+    if precision in {"fp32", "int8"}:  # int8 is a matter of the network itself
         return nullcontext()
     dtype = torch.bfloat16 if precision == "bf16" else torch.float16
-    return torch.autocast(device.type, dtype=dtype)
+    return torch.autocast(device.type, dtype=dtype, cache_enabled=cache)
