@@ -1,58 +1,41 @@
-"""Predict scenes with a model bundle: class raster, probabilities, polygons."""
+"""Predict scenes with model bundles: class raster, probabilities, polygons."""
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from geoseg import __version__
 from geoseg.engine.area import hide_outside
-from geoseg.engine.choose import BackendChooser, Choice
-from geoseg.engine.layout import Layout
-from geoseg.engine.options import PredictOptions, PredictResult
-from geoseg.engine.pipeline import (
-    Counts,
-    Hide,
-    ScoreRows,
-    predict_resized,
-    predict_windows,
-    resample_rows,
-    visible,
-)
-from geoseg.engine.products import ClassProduct, ProbabilityProduct, Product, Sink
-from geoseg.engine.window_network import Units
-from geoseg.errors import ConfigError, OutputError, SceneError
-from geoseg.geo.cog import RasterWriter
+from geoseg.engine.crew import Crew
+from geoseg.engine.ensemble import Ensemble
+from geoseg.engine.finished import is_begun, is_finished, read_outcome
+from geoseg.engine.options import Estimate, PredictOptions, PredictResult
+from geoseg.engine.pipeline import visible
+from geoseg.engine.scene_job import SceneJob
+from geoseg.engine.scene_run import SceneRun
+from geoseg.engine.settings import settings_of
+from geoseg.engine.targets import check_targets, targets_of
+from geoseg.errors import ConfigError
 from geoseg.geo.cog_options import check_options
-from geoseg.geo.gdal import limit_block_cache
-from geoseg.geo.outputs import check_output, check_output_folder, make_folders
+from geoseg.geo.outputs import make_folders
 from geoseg.geo.paths import find_scenes
-from geoseg.geo.polygon_files import polygon_driver
 from geoseg.geo.raster import Scene
-from geoseg.geo.style import raster_attribute_xml, raster_qml
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.device import resolve_device, resolve_precision
 from geoseg.progress import Progress
 from geoseg.vectorize import VectorizeOptions, vectorize
 
-__all__ = ["PredictOptions", "PredictResult", "predict"]
+__all__ = ["Estimate", "PredictOptions", "PredictResult", "estimate", "predict"]
 
-logger = logging.getLogger(__name__)
-
-BLOCK_CACHE = 64 << 20
-"""Bytes of GDAL's cache of decoded blocks: strips are read in order, each block once."""
+_PIPELINE = 0.95
+"""Share of its time that a run spends in the network, for estimates."""
 
 
 def predict(
     scenes: str | Path | Sequence[str | Path],
-    bundle: str | Path,
+    bundles: str | Path | Sequence[str | Path],
     output: str | Path,
     options: PredictOptions | None = None,
     *,
@@ -64,7 +47,7 @@ def predict(
 
     Args:
         scenes: Files, globs, folders, URLs or `@list.txt`.
-        bundle: A model bundle.
+        bundles: A model bundle, or several of the same classes, whose answers are combined.
         output: The class raster; or a folder, as it must be for several scenes, which gets
             `<scene>.tif`. A name without suffix is taken for a folder.
         options: How to predict.
@@ -75,266 +58,147 @@ def predict(
 
     Raises:
         SceneError: If a scene cannot be read.
-        BundleError: If the bundle cannot be read, or does not fit a scene.
+        BundleError: If a bundle cannot be read, or does not fit a scene or the other bundles.
         ConfigError: If an option makes no sense.
         OutputError: If an output must not or cannot be written.
         WorkError: If the work itself fails.
     """
     options, progress = options or PredictOptions(), progress or Progress()
-    limit_block_cache(BLOCK_CACHE)
-    model = ModelBundle.open(str(bundle))
-    paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
-    jobs = _plan(paths, model, output, options)
-    chooser = BackendChooser(
-        model,
-        backend=options.backend,
-        device=options.device,
-        precision=options.precision,
-        batch_size=options.batch_size,
-    )
-    with make_folders(path for job in jobs for path in job.files):
-        return [
-            _predict_scene(job, model, _choose(chooser, job, options), options, progress)
-            for job in jobs
-        ]
+    ensemble, jobs = _plan(scenes, bundles, output, options)
+    crew = Crew(ensemble, options)
+    with make_folders(path for job in jobs for path in job.targets.files):
+        return [_predict_scene(job, ensemble, crew, options, progress) for job in jobs]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    scene: Scene
-    """As the network sees it."""
-    own: Scene
-    """On the file's own grid, which is that of the outputs."""
-    units: Units
-    """What its values mean."""
-    layout: Layout
-    hide: Hide = visible
-    """Tells the pixels that are to be predicted."""
-    classes: Path
-    probabilities: Path | None
-    polygons: Path | None
+def estimate(
+    scenes: str | Path | Sequence[str | Path],
+    bundles: str | Path | Sequence[str | Path],
+    output: str | Path,
+    options: PredictOptions | None = None,
+) -> list[Estimate]:
+    """Tell what predicting scenes will take; nothing is written.
 
-    @property
-    def files(self) -> list[Path]:
-        """All that will be written."""
-        return [path for path in (self.classes, self.probabilities, self.polygons) if path]
+    The network is run on the first windows of each scene, to time it.
+
+    Args:
+        scenes: As of `predict`.
+        bundles: As of `predict`.
+        output: As of `predict`.
+        options: How to predict.
+
+    Returns:
+        One estimate a scene, in order.
+
+    Raises:
+        GeosegError: As of `predict`.
+    """
+    options = replace(options or PredictOptions(), timings=True, resume=False)
+    ensemble, jobs = _plan(scenes, bundles, output, options)
+    crew = Crew(ensemble, options)
+    estimates = []
+    for job in jobs:
+        run = SceneRun(job, ensemble, crew, options)
+        parts = run.plan()
+        windows = job.views.cost(options)
+        seconds = run.window_seconds or 0.0
+        height, width = job.own.grid.shape
+        estimates.append(
+            Estimate(
+                scene=job.own.path,
+                classes=job.targets.classes,
+                windows=windows,
+                panels=len({part.cols for part in parts}),
+                memory=run.memory(parts),
+                seconds=windows * seconds / (_PIPELINE * len(crew.devices)),
+                output_bytes=height * width * run.bytes_per_pixel,
+                runtime=run.runtime,
+            )
+        )
+    return estimates
 
 
 def _plan(
-    paths: Sequence[str], model: ModelBundle, output: str | Path, options: PredictOptions
-) -> list[_Job]:
+    scenes: str | Path | Sequence[str | Path],
+    bundles: str | Path | Sequence[str | Path],
+    output: str | Path,
+    options: PredictOptions,
+) -> tuple[Ensemble, list[SceneJob]]:
     """Look at every scene and every output before the first is predicted."""
-    window, stride = _window_and_stride(model, options)
-    if options.batch_size is not None and options.batch_size < 1:
+    names = [bundles] if isinstance(bundles, str | Path) else list(bundles)
+    if not names:
+        raise ConfigError("--model", "names no bundle", "Give one or more")
+    ensemble = Ensemble([ModelBundle.open(str(name)) for name in names], options)
+    _check_options(ensemble, options)
+    paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
+    jobs = [_job(path, ensemble, output, options, many=len(paths) > 1) for path in paths]
+    inputs = [path for path in (*paths, *names, options.aoi) if path]
+    check_targets([(job.own.path, job.targets, job.overwrite) for job in jobs], inputs)
+    hides = hide_outside(options.aoi, [job.own for job in jobs])
+    return ensemble, [replace(job, hide=hide) for job, hide in zip(jobs, hides, strict=True)]
+
+
+def _check_options(ensemble: Ensemble, options: PredictOptions) -> None:
+    if isinstance(options.batch_size, int) and options.batch_size < 1:
         raise ConfigError("--batch-size", f"{options.batch_size} is below 1", "Give 1 or more")
     if options.scale is not None and not 0 < options.scale < math.inf:
         raise ConfigError("--scale", f"{options.scale} is not above 0", "Give such as 0.0001")
     resolve_precision(options.precision, resolve_device(options.device))
     check_options(dict(options.creation_options), holds_classes=True)
-    excluded = {model.legend.class_of(name).value for name in options.exclude}
-    if len(excluded) == model.legend.count:
+    excluded = {ensemble.legend.class_of(name).value for name in options.exclude}
+    if len(excluded) == ensemble.legend.count:
         raise ConfigError("--exclude", "names all classes of the model", "Leave one out")
-    many = len(paths) > 1
-    jobs = []
-    for path in paths:
-        scene = _open_scene(path, model, options)
-        files = [
-            _output_path(target, path, suffix, many=many)
-            for target, suffix in (
-                (output, ".tif"),
-                (options.probabilities, ".tif"),
-                (options.polygons, ".gpkg"),
-            )
-        ]
-        own = Scene.open(path, replace(scene.options, resolution=None))
-        layout = Layout.of(scene.grid.shape, window, stride, options.blend)
-        jobs.append(
-            _Job(
-                scene=scene,
-                own=own,
-                units=_units(scene, options),
-                layout=layout,
-                classes=files[0] or Path(output),
-                probabilities=files[1],
-                polygons=files[2],
-            )
-        )
-    inputs = [*paths, model.path, options.aoi]
-    _check_outputs(jobs, [path for path in inputs if path], options)
-    hides = hide_outside(options.aoi, [job.own for job in jobs])
-    return [replace(job, hide=hide) for job, hide in zip(jobs, hides, strict=True)]
 
 
-def _window_and_stride(model: ModelBundle, options: PredictOptions) -> tuple[int, int]:
-    window = options.window if options.window is not None else model.card.window
-    if options.stride is not None:
-        return window, options.stride
-    return window, model.card.stride if options.window is None else max(window // 2, 1)
-
-
-def _open_scene(path: str, model: ModelBundle, options: PredictOptions) -> Scene:
-    """Open a scene with the bundle's bands in the bundle's order."""
-    chosen = options.scene.bands is not None
-    scene = Scene.open(path, options.scene)
-    if scene.is_paletted and model.card.spec.in_channels > 1:
-        raise SceneError(
-            path, "is paletted, the model wants bands", "Give --expand-palette to read its colours"
-        )
-    model.check(
-        scene,
-        bands_given=chosen,
-        resolution_given=options.scene.resolution is not None,
-        scale=options.scale,
+def _job(
+    path: str, ensemble: Ensemble, output: str | Path, options: PredictOptions, *, many: bool
+) -> SceneJob:
+    """What is to be done for one scene; the area of interest is looked at later."""
+    views = ensemble.look_at(path)
+    own = Scene.open(path, replace(views.scene.options, resolution=None))
+    job = SceneJob(
+        views=views,
+        own=own,
+        hide=visible,
+        targets=targets_of(path, output, options, many=many),
+        settings=settings_of(views, ensemble, options),
+        overwrite=options.overwrite,
     )
-    bands = model.match_bands(scene, bands_given=chosen)
-    if bands != scene.bands:
-        scene = Scene.open(path, replace(options.scene, bands=bands))
-    return scene
-
-
-def _units(scene: Scene, options: PredictOptions) -> Units:
-    return Units(
-        nodata=scene.nodata,
-        factor=1.0 if options.scale is None else options.scale,
-        is_float=np.dtype(scene.dtype).kind == "f",
-    )
-
-
-def _choose(chooser: BackendChooser, job: _Job, options: PredictOptions) -> Choice:
-    if options.mode == "resize":
-        return chooser.eager(job.scene, job.units, job.layout)
-    return chooser.choose(job.scene, job.units, job.layout, job.hide)
-
-
-def _output_path(target: str | Path | None, scene: str, suffix: str, *, many: bool) -> Path | None:
-    """The file of one scene: `target` itself, or in it where that is a folder or has no suffix."""
-    if target is None:
-        return None
-    path = Path(target).expanduser()
-    is_folder = os.path.isdir(path)
-    if many or is_folder or not path.suffix:
-        if path.suffix and not is_folder:
-            raise OutputError(path, "is one file, several scenes are given", "Name a folder")
-        if not is_folder:
-            check_output_folder(path)
-        return path / f"{Path(scene).stem}{suffix}"
-    if not path.parent.is_dir():
-        check_output(path)
-    return path
-
-
-def _check_outputs(
-    jobs: Sequence[_Job], inputs: Sequence[str | Path], options: PredictOptions
-) -> None:
-    seen: dict[Path, str] = {}
-    for job in jobs:
-        if job.polygons is not None:
-            polygon_driver(job.polygons)
-        for path in filter(None, (job.classes, job.probabilities)):
-            if path.suffix.lower() not in {".tif", ".tiff"}:
-                problem = f'rasters cannot be written as "{path.suffix}"'
-                raise OutputError(path, problem, "Name it .tif")
-        for path in job.files:
-            if path.parent.is_dir():
-                check_output(path, overwrite=options.overwrite, inputs=inputs)
-            if path.absolute() in seen:
-                raise OutputError(
-                    path,
-                    f"would be written twice, for {seen[path.absolute()]} and {job.scene.path}",
-                    "Name the outputs apart, or give scenes of unlike names",
-                )
-            seen[path.absolute()] = job.scene.path
+    if options.resume and (is_finished(job) or is_begun(job)):
+        return replace(job, overwrite=True)  # what is there is of the same run
+    return job
 
 
 def _predict_scene(
-    job: _Job,
-    model: ModelBundle,
-    choice: Choice,
+    job: SceneJob,
+    ensemble: Ensemble,
+    crew: Crew,
     options: PredictOptions,
     progress: Progress,
 ) -> PredictResult:
-    legend, grid = model.legend, job.own.grid
-    excluded = [legend.classes.index(legend.class_of(name)) for name in options.exclude]
-    outputs: list[tuple[Path, Product]] = [(job.classes, ClassProduct(legend, excluded))]
-    if job.probabilities is not None:
-        outputs.append((job.probabilities, ProbabilityProduct(legend, options.prob_dtype)))
-    products = [product for _, product in outputs]
-    counts, pixels = Counts(), np.zeros(65536, dtype=np.int64)
-    tags, creation_options = _tags(job, model, choice, options), dict(options.creation_options)
-    with ExitStack() as stack:
-        writers = [
-            stack.enter_context(
-                RasterWriter(
-                    path,
-                    product.profile(grid, tags, creation_options),
-                    overwrite=options.overwrite,
-                )
-            )
-            for path, product in outputs
-        ]
-        sink = stack.enter_context(Sink(writers, [product.nodata for product in products]))
-        task = stack.enter_context(progress.task(Path(job.scene.path).name, grid.height, "rows"))
-        for _, scores, valid in _score_rows(job, choice, options, counts):
-            arrays = [product.encode(scores) for product in products]
-            pixels += np.bincount(arrays[0][0][valid], minlength=len(pixels))
-            sink.put(arrays, valid)
-            task.advance(valid.shape[0])
-        found = {entry.value: int(pixels[entry.value]) for entry in legend.classes}
-        writers[0].sidecars[".aux.xml"] = raster_attribute_xml(legend, found)
-        writers[0].sidecars[".qml"] = raster_qml(legend)
-    if job.polygons is not None:
+    """The rasters of a scene, and its polygons; what an earlier run has finished stays."""
+    if options.resume and is_finished(job):
+        outcome = read_outcome(job, ensemble.legend)
+    else:
+        outcome = SceneRun(job, ensemble, crew, options).run(progress)
+    targets = job.targets
+    if targets.polygons is not None:
         vectorize(
-            job.classes,
-            job.polygons,
-            VectorizeOptions(scene=Path(job.scene.path).name, overwrite=options.overwrite),
-            probabilities=job.probabilities,
+            targets.classes,
+            targets.polygons,
+            VectorizeOptions(scene=Path(job.own.path).name, overwrite=job.overwrite),
+            probabilities=targets.probabilities,
             progress=progress,
         )
+    height, width = job.own.grid.shape
     return PredictResult(
-        scene=job.scene.path,
-        classes=job.classes,
-        probabilities=job.probabilities,
-        polygons=job.polygons,
-        pixels={entry.name: found[entry.value] for entry in legend.classes},
-        nodata_pixels=grid.height * grid.width - sum(found.values()),
-        windows=counts.windows,
-        skipped=counts.skipped,
-        runtime=str(choice),
+        scene=job.own.path,
+        classes=targets.classes,
+        probabilities=targets.probabilities,
+        polygons=targets.polygons,
+        pixels={entry.name: outcome.pixels[entry.value] for entry in ensemble.legend.classes},
+        nodata_pixels=height * width - sum(outcome.pixels.values()),
+        windows=outcome.windows,
+        skipped=outcome.skipped,
+        runtime=outcome.runtime,
+        timings=outcome.timings,
     )
-
-
-def _score_rows(
-    job: _Job, choice: Choice, options: PredictOptions, counts: Counts
-) -> Iterator[ScoreRows]:
-    """Finished rows of scores on the scene's own grid."""
-    if options.mode == "resize":
-        counts.windows = 1
-        return predict_resized(job.own, choice.backend, job.layout.window, hide=job.hide)
-    rows = predict_windows(
-        job.scene,
-        choice.backend,
-        job.layout,
-        batch_size=choice.batch_size,
-        hide=job.hide,
-        counts=counts,
-    )
-    if job.scene.grid.matches(job.own.grid):
-        return rows
-    bare = ((first, scores) for first, scores, _ in rows)
-    return resample_rows(bare, job.scene.grid.shape, job.own, job.hide)
-
-
-def _tags(job: _Job, model: ModelBundle, choice: Choice, options: PredictOptions) -> dict[str, str]:
-    """Provenance in the default domain: a COG keeps no other."""
-    resized = options.mode == "resize"
-    return {
-        "TIFFTAG_SOFTWARE": f"geoseg {__version__}",
-        "GEOSEG_VERSION": __version__,
-        "GEOSEG_MODEL": model.card.name or Path(model.path).name,
-        "GEOSEG_MODEL_SHA256": model.sha256,
-        "GEOSEG_SCENE": Path(job.scene.path).name,
-        "GEOSEG_WINDOW": str(job.layout.window),
-        "GEOSEG_STRIDE": "resize" if resized else str(job.layout.stride),
-        "GEOSEG_BLEND": "none" if resized else options.blend,
-        "GEOSEG_RUNTIME": str(choice),
-    }

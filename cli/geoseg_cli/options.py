@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import click
 
@@ -61,6 +61,30 @@ def key_value(text: str) -> tuple[str, str]:
     if not sign or not key.strip():
         raise click.BadParameter(f"{text!r} is not of the form KEY=VALUE.")
     return key.strip(), value.strip()
+
+
+def batch_size(text: str) -> int | Literal["auto"]:
+    """A number of 1 or more, or `auto`.
+
+    Raises:
+        click.BadParameter: If it is neither.
+    """
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise click.BadParameter(f"{text!r} is neither a number above 0 nor auto.")
+    return int(text)
+
+
+def size(text: str) -> int:
+    """Bytes, given as `800M`, `4G` or a plain number.
+
+    Raises:
+        ConfigError: If it is no size.
+    """
+    from geoseg.engine.memory_size import parse_size
+
+    return parse_size(text)
 
 
 def output(help_text: str, *, required: bool = True) -> Callable[[F], F]:

@@ -13,15 +13,23 @@ from geoseg_cli import options
 
 if TYPE_CHECKING:
     from geoseg.geo.raster import SceneOptions
-    from geoseg.predict import PredictResult
+    from geoseg.predict import Estimate, PredictResult
 
 _BLENDS = ["mean", "hann", "gaussian", "crop"]
-_PRECISIONS = ["auto", "fp32", "bf16", "fp16"]
+_PRECISIONS = ["auto", "fp32", "bf16", "fp16", "int8"]
 
 
 @click.command("predict")
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
-@click.option("-m", "--model", required=True, metavar="BUNDLE", help="The trained model.")
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    required=True,
+    multiple=True,
+    metavar="BUNDLE",
+    help="The trained model; several of the same classes are combined.",
+)
 @options.output("Class raster (.tif), or a folder, as several scenes need one.")
 @click.option(
     "--probabilities", type=click.Path(path_type=Path), help="Also write a band per class here."
@@ -51,6 +59,12 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16"]
     help="Step between windows.  [default: the model's]",
 )
 @click.option(
+    "--overlap",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Step between windows by what they have in common: 0, 0.25, 0.5, 0.75.",
+)
+@click.option(
     "--blend",
     type=click.Choice(_BLENDS),
     default="mean",
@@ -64,6 +78,28 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16"]
     show_default=True,
     help="Slide windows, or scale the whole scene to one.",
 )
+@click.option(
+    "--tta",
+    type=click.Choice(["none", "flip", "d4"]),
+    default="none",
+    show_default=True,
+    help="Average each window with its mirror image (2 times the work), or with all turns (8).",
+)
+@click.option(
+    "--scales",
+    type=options.number_list,
+    default="1",
+    show_default=True,
+    metavar="0.75,1,1.25",
+    help="Average over these sizes of the scene.",
+)
+@click.option(
+    "--combine",
+    type=click.Choice(["mean", "vote"]),
+    default="mean",
+    show_default=True,
+    help="How several models are combined.",
+)
 @click.option("--aoi", metavar="FILE", help="Predict inside these polygons only.")
 @click.option("--exclude", multiple=True, metavar="CLASS", help="Never choose this class.")
 @click.option(
@@ -73,7 +109,7 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16"]
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--backend",
-    type=click.Choice(["auto", "torch", "compile", "openvino"]),
+    type=click.Choice(["auto", "torch", "compile", "openvino", "onnx"]),
     default="auto",
     show_default=True,
     help="Run-time; auto takes the fastest that agrees with fp32 on this scene.",
@@ -85,7 +121,21 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16"]
     show_default=True,
     help="Numbers the network computes with.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Windows at once.")
+@click.option(
+    "--batch-size",
+    type=options.batch_size,
+    metavar="N|auto",
+    help="Windows at once; auto tries which number is fastest.  [default: 2, on a GPU 16]",
+)
+@click.option(
+    "--max-memory",
+    type=options.size,
+    metavar="4G",
+    help="Predict wide scenes in panels, so that no more memory than this is taken.",
+)
+@click.option("--resume", is_flag=True, help="Go on where a run with the same settings stopped.")
+@click.option("--timings", is_flag=True, help="Print where the time went, as JSON.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; tell windows, time, memory and size.")
 @click.option(
     "--co",
     "creation_options",
@@ -98,7 +148,7 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16"]
 @options.messages
 def command(
     scenes: tuple[str, ...],
-    model: str,
+    models: tuple[str, ...],
     output: Path,
     overwrite: bool,
     probabilities: Path | None,
@@ -106,32 +156,44 @@ def command(
     polygons: Path | None,
     window: int | None,
     stride: int | None,
+    overlap: float | None,
     blend: Literal["mean", "hann", "gaussian", "crop"],
     mode: Literal["stride", "resize"],
+    tta: Literal["none", "flip", "d4"],
+    scales: tuple[float, ...],
+    combine: Literal["mean", "vote"],
     aoi: str | None,
     exclude: tuple[str, ...],
     scale: float | None,
     scene: SceneOptions,
     device: str,
-    backend: Literal["auto", "torch", "compile", "openvino"],
-    precision: Literal["auto", "fp32", "bf16", "fp16"],
-    batch_size: int | None,
+    backend: Literal["auto", "torch", "compile", "openvino", "onnx"],
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"],
+    batch_size: int | Literal["auto"] | None,
+    max_memory: int | None,
+    resume: bool,
+    timings: bool,
+    dry_run: bool,
     creation_options: tuple[tuple[str, str], ...],
     as_json: bool,
     progress: Progress,
 ) -> None:
-    """Predict class maps of scenes with a trained model.
+    """Predict class maps of scenes with trained models.
 
     SCENE is a file, URL, glob, folder, or @list.txt. The class raster lies on the scene's own
     grid, with names and colours beside it; where there is no data it holds nodata.
     """
-    from geoseg.predict import PredictOptions, predict
+    from geoseg.predict import PredictOptions, estimate, predict
 
     chosen = PredictOptions(
         window=window,
         stride=stride,
+        overlap=overlap,
         blend=blend,
         mode=mode,
+        tta=tta,
+        scales=scales,
+        combine=combine,
         scene=scene,
         scale=scale,
         aoi=aoi,
@@ -143,15 +205,44 @@ def command(
         backend=backend,
         precision=precision,
         batch_size=batch_size,
+        max_memory=max_memory,
+        resume=resume,
+        timings=timings,
         creation_options=creation_options,
         overwrite=overwrite,
     )
-    results = predict(scenes, model, output, chosen, progress=progress)
+    if dry_run:
+        estimates = estimate(scenes, models, output, chosen)
+        if as_json:
+            options.print_json([asdict(each) for each in estimates])
+        else:
+            for each in estimates:
+                _print_estimate(each)
+        return
+    results = predict(scenes, models, output, chosen, progress=progress)
     if as_json:
         options.print_json([asdict(result) for result in results])
+    elif timings:
+        for result in results:
+            options.print_json(result.timings)
     else:
         for result in results:
             _print_result(result)
+
+
+def _print_estimate(estimate: Estimate) -> None:
+    from geoseg.engine.memory_size import format_size
+
+    click.echo(f"{estimate.scene} -> {estimate.classes}")
+    minutes, seconds = divmod(round(estimate.seconds), 60)
+    for name, value in (
+        ("windows", f"{estimate.windows}, fewer where there is no data"),
+        ("time", f"about {minutes} min {seconds:02} s"),
+        ("memory", f"about {format_size(estimate.memory)}, in {estimate.panels} panel(s)"),
+        ("output", f"{format_size(estimate.output_bytes)} before compression"),
+        ("run-time", estimate.runtime),
+    ):
+        click.echo(f"  {name:<20} {value}")
 
 
 def _print_result(result: PredictResult) -> None:

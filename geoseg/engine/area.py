@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from shapely.geometry.base import BaseGeometry
 
-from geoseg.engine.pipeline import Hide, visible
+from geoseg.engine.pipeline import visible
+from geoseg.engine.strips import Hide
 from geoseg.errors import LabelError
 from geoseg.geo.geometry import burn
 from geoseg.geo.raster import Raster, Scene

@@ -84,7 +84,7 @@ class GraphedNetwork:
             self._recorded.clear()
             self._batch_size = max(self._batch_size // 2, 1)
             raise
-        except RuntimeError as error:
+        except Exception as error:  # noqa: BLE001 - what is wrong with the network itself comes again
             logger.debug("the network runs without a graph (%s)", str(error).partition("\n")[0])
             self.is_off = True
             self._recorded.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,75 +13,105 @@ from geoseg.engine.layout import Layout
 class Mosaic:
     """Averages windows in the memory of one window height, whatever the height of the scene.
 
-    Rows live in a ring: row `r` of the scene is row `r % window` of the accumulator. Windows come
-    in row-major order; once no later window touches a row it is taken out by `flush`.
+    Rows live in a ring: row `r` of the scene is row `r % height` of the sums. Windows come from
+    top to bottom; once no later window touches a row it is taken out by `take`.
+
+    Windows of one layout are added up by their weights, and the sums divided when rows are taken.
+    Those of several layouts, which have their totals at other pixels, are added by their shares.
 
     Args:
-        layout: Where the windows lie and how their pixels count.
+        layouts: Where the windows lie and how their pixels count; all over the same core.
+        counts: How many networks give windows in each layout.
         classes: Channels of the scores.
         device: Where the sums are kept.
     """
 
-    def __init__(self, layout: Layout, classes: int, device: torch.device) -> None:
-        self._layout = layout
-        self._sums = torch.zeros(classes, layout.window, layout.cols.padded, device=device)
-        self._is_plain = bool((layout.rows.weights == 1).all() and (layout.cols.weights == 1).all())
-        self._weights: dict[tuple[int, int], Tensor] = {}
-        self._row_totals = torch.from_numpy(layout.rows.totals).to(device)
-        self._col_totals = torch.from_numpy(layout.cols.totals).to(device)
-        self._flushed = 0
+    def __init__(
+        self, layouts: Sequence[Layout], counts: Sequence[int], classes: int, device: torch.device
+    ) -> None:
+        self._layouts = layouts
+        self._networks = sum(counts)
+        self._height = max(layout.window for layout in layouts)
+        self._left = min(layout.cols.begin for layout in layouts)
+        width = max(layout.cols.end for layout in layouts) - self._left
+        self._sums = torch.zeros(classes, self._height, width, device=device)
+        self._has_shares = len(layouts) > 1
+        self._is_plain = layouts[0].is_plain and not self._has_shares
+        self._weights: dict[tuple[bytes, bytes], Tensor] = {}
+        totals = layouts[0].rows.totals, layouts[0].cols.totals
+        self._row_totals, self._col_totals = (torch.from_numpy(t).to(device) for t in totals)
+        self.row = min(layout.rows.begin for layout in layouts)
+        """First row that was not taken."""
 
-    def add(self, row_index: int, col_index: int, scores: Tensor) -> None:
+    def add(self, layout: int, row_index: int, col_index: int, scores: Tensor) -> None:
         """Add one window's scores.
 
         Args:
+            layout: Which layout.
             row_index: Place of the window among the layout's row offsets.
             col_index: Place of the window among the layout's column offsets.
             scores: (classes, window, window), float.
         """
-        size = self._layout.window
-        row = self._layout.rows.offsets[row_index]
-        col = self._layout.cols.offsets[col_index]
-        weights = None if self._is_plain else self._window_weights(row_index, col_index)
-        split = size - row % size  # rows of the window before the ring's end
-        for part in (slice(0, split), slice(split, size)):
+        size = self._layouts[layout].window
+        row = self._layouts[layout].rows.offsets[row_index]
+        col = self._layouts[layout].cols.offsets[col_index] - self._left
+        weights = None if self._is_plain else self._window_weights(layout, row_index, col_index)
+        before = min(size, self._height - row % self._height)  # rows before the ring's end
+        for part in (slice(0, before), slice(before, size)):
             count = part.stop - part.start
             if count:
-                start = (row + part.start) % size
+                start = (row + part.start) % self._height
                 target = self._sums[:, start : start + count, col : col + size]
                 if weights is None:
                     target.add_(scores[:, part])
                 else:
                     target.addcmul_(scores[:, part], weights[part])
 
-    def _window_weights(self, row_index: int, col_index: int) -> Tensor:
-        """Weights (window, window): all windows but those at the scene's border share theirs."""
-        rows, cols = self._layout.rows, self._layout.cols
-        row_index, col_index = rows.representative(row_index), cols.representative(col_index)
-        key = row_index, col_index
-        if key not in self._weights:
-            outer = torch.from_numpy(rows.weights[row_index][:, None] * cols.weights[col_index])
-            self._weights[key] = outer.to(self._sums.device)
-        return self._weights[key]
-
-    def flush(self, until: int) -> Iterator[tuple[int, Tensor]]:
+    def take(self, until: int) -> Tensor | None:
         """Take out the rows before `until`, which no later window may touch.
 
         Args:
-            until: First row that stays; rows beyond the scene are dropped.
+            until: First row that stays.
 
-        Yields:
-            First row and averaged scores (classes, rows, width).
+        Returns:
+            Averaged scores (classes, rows, width) of the layouts' core: its columns, and those of
+            the rows that lie in it; None where there are none.
         """
-        size, width = self._layout.window, self._layout.cols.length
-        last = min(until, self._layout.rows.padded)
-        while self._flushed < last:
-            start = self._flushed % size
-            count = min(last - self._flushed, size - start)
+        rows, cols = self._layouts[0].rows, self._layouts[0].cols
+        first, last = max(self.row, rows.core[0]), min(until, rows.core[1])
+        left, width = cols.core[0] - self._left, cols.core[1] - cols.core[0]
+        taken = None
+        if last > first:
+            taken = self._sums.new_empty((len(self._sums), last - first, width))
+        while self.row < until:
+            start = self.row % self._height
+            count = min(until - self.row, self._height - start)
             sums = self._sums[:, start : start + count]
-            kept = min(count, self._layout.rows.length - self._flushed)
-            if kept > 0:
-                rows = self._row_totals[self._flushed : self._flushed + kept, None]
-                yield self._flushed, sums[:, :kept, :width] / (rows * self._col_totals[:width])
+            part = slice(max(self.row, first), min(self.row + count, last))
+            if taken is not None and part.stop > part.start:
+                here = sums[:, part.start - self.row : part.stop - self.row, left : left + width]
+                self._average(here, part, taken[:, part.start - first : part.stop - first])
             sums.zero_()
-            self._flushed += count
+            self.row += count
+        return taken
+
+    def _average(self, sums: Tensor, rows: slice, out: Tensor) -> None:
+        if self._has_shares:
+            torch.div(sums, self._networks, out=out)
+            return
+        core = self._layouts[0].cols.core
+        totals = self._row_totals[rows, None] * self._networks * self._col_totals[slice(*core)]
+        torch.div(sums, totals, out=out)
+
+    def _window_weights(self, layout: int, row_index: int, col_index: int) -> Tensor:
+        """Weights (window, window); inner windows are all alike, so few are made."""
+        rows, cols = self._layouts[layout].rows, self._layouts[layout].cols
+        if self._has_shares:
+            row, col = rows.share(row_index), cols.share(col_index)
+        else:
+            row, col = rows.weight(row_index), cols.weight(col_index)
+        key = row.tobytes(), col.tobytes()
+        if key not in self._weights:
+            outer = torch.from_numpy(row[:, None] * col)
+            self._weights[key] = outer.to(self._sums.device)
+        return self._weights[key]

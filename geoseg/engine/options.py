@@ -8,6 +8,8 @@ from typing import Literal
 
 from geoseg.engine.backends import BackendName
 from geoseg.engine.layout import Blend
+from geoseg.engine.symmetry import Augmentation
+from geoseg.engine.timings import Report
 from geoseg.geo.raster import SceneOptions
 from geoseg.nn.device import PrecisionName
 
@@ -22,11 +24,23 @@ class PredictOptions:
     stride: int | None = None
     """Pixels between windows; the bundle's, or half of another window, where None."""
 
+    overlap: float | None = None
+    """Share of a window's side that the next one covers too, instead of `stride`."""
+
     blend: Blend = "mean"
     """How overlapping windows are averaged."""
 
     mode: Literal["stride", "resize"] = "stride"
     """`resize` scales the whole scene to one window and the probabilities back."""
+
+    tta: Augmentation = "none"
+    """Mirror images and turns of each window that are averaged."""
+
+    scales: tuple[float, ...] = (1.0,)
+    """Sizes at which the scene is seen; all are averaged."""
+
+    combine: Literal["mean", "vote"] = "mean"
+    """Whether several models' probabilities are averaged, or each has a vote."""
 
     scene: SceneOptions = field(default_factory=SceneOptions)
     """Bands, resolution and so on that scenes are read with."""
@@ -58,8 +72,17 @@ class PredictOptions:
     precision: PrecisionName = "auto"
     """Numbers of the forward pass."""
 
-    batch_size: int | None = None
-    """Windows in one forward pass."""
+    batch_size: int | Literal["auto"] | None = None
+    """Windows in one forward pass; `auto` measures which number is fastest."""
+
+    max_memory: int | None = None
+    """Bytes that the process may take; wider scenes are predicted by panels of columns."""
+
+    resume: bool = False
+    """Whether to go on where an earlier run with the same settings was stopped."""
+
+    timings: bool = False
+    """Whether to measure where the time goes; it is in the result."""
 
     creation_options: tuple[tuple[str, str], ...] = ()
     """Creation options of GDAL's COG driver, for the rasters."""
@@ -97,4 +120,37 @@ class PredictResult:
     """Windows without any valid pixel."""
 
     runtime: str
-    """Run-time, device, numbers, and how far they agree with fp32."""
+    """Run-time, device, numbers, and how far they agree with fp32; of each model."""
+
+    timings: Report | None = None
+    """Where the time went, if asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What predicting one scene will take."""
+
+    scene: str
+    """The scene's path."""
+
+    classes: Path
+    """Where the class raster will be."""
+
+    windows: int
+    """Forward passes of one window, with all models, scales and symmetries; those without data
+    will be left out."""
+
+    panels: int
+    """Parts that the scene is cut into, side by side, to keep within the memory."""
+
+    memory: int
+    """Bytes that the process will take, about."""
+
+    seconds: float
+    """What it will take, about."""
+
+    output_bytes: int
+    """Of the rasters before compression."""
+
+    runtime: str
+    """Run-time, device, numbers, and how far they agree with fp32; of each model."""

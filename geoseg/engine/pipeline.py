@@ -1,48 +1,84 @@
 """From a scene to finished rows of averaged scores, in the memory of a strip.
 
-A reader thread decodes ahead, this thread runs the network and averages, the caller's sink writes
+A reader thread decodes ahead, this thread runs the networks and averages, the caller's sink writes
 behind. No array is ever as high as the scene.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from rasterio.windows import Window
 from torch import Tensor
 
 from geoseg.engine.backends import Backend
+from geoseg.engine.batches import Batcher
+from geoseg.engine.fetch import Fetched, fetch
 from geoseg.engine.layout import Layout
 from geoseg.engine.mosaic import Mosaic
-from geoseg.engine.resample import RowResampler
-from geoseg.engine.strips import Rows, Strip, StripReader
+from geoseg.engine.strips import Extent, Hide, Rows, Strip, StripReader
+from geoseg.engine.timings import Timings
+from geoseg.engine.votes import count_votes
 from geoseg.errors import WorkError
 from geoseg.geo.raster import Raster, Scene
-
-Hide = Callable[[Raster], npt.NDArray[np.bool_]]
-"""Tells what stays valid (height, width) of a strip."""
 
 ScoreRows = tuple[int, Tensor, npt.NDArray[np.bool_]]
 """First row, scores (classes, rows, width) on the device, valid (rows, width)."""
 
-_ROWS_AT_ONCE = 256
-"""About how many rows of the scene are resampled in one go."""
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One network that looks at the scene by windows of its own."""
+
+    backend: Backend
+    """Runs it."""
+
+    layout: Layout
+    """Its windows; all members of a run have the same core."""
+
+    batch_size: int
+    """Windows in one forward pass; the last pass may have fewer."""
+
+    channels: tuple[int, ...] | None = None
+    """Bands of the scene that it wants; None for all."""
+
+
+Group = Sequence[Member]
+"""Networks whose scores are averaged."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """What a run has done so far."""
+    """Windows that were dealt with, by member, and had been when each row of windows began."""
 
-    windows: int = 0
-    """Windows that went through the network."""
+    windows: list[int] = field(default_factory=lambda: [0])
+    """Those that went through the network."""
 
-    skipped: int = 0
-    """Windows without any valid pixel, which did not."""
+    skipped: list[int] = field(default_factory=lambda: [0])
+    """Those without any valid pixel, which did not."""
+
+    _begun: list[tuple[int, int, int, int]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, members: int) -> Counts:
+        """Nothing done yet."""
+        return cls(windows=[0] * members, skipped=[0] * members)
+
+    def begin(self, member: int, end: int) -> None:
+        """Note that a member begins a row of windows that ends before row `end` of the scene."""
+        self._begun.append((member, end, self.windows[member], self.skipped[member]))
+
+    def before(self, row: int) -> Counts:
+        """What had been done when the windows that touch `row`, or what is below, began."""
+        counts = Counts(windows=list(self.windows), skipped=list(self.skipped))
+        for member, end, windows, skipped in reversed(self._begun):
+            if end > row:
+                counts.windows[member], counts.skipped[member] = windows, skipped
+        return counts
 
 
 def visible(raster: Raster) -> npt.NDArray[np.bool_]:
@@ -52,173 +88,212 @@ def visible(raster: Raster) -> npt.NDArray[np.bool_]:
 
 def predict_windows(
     scene: Scene,
-    backend: Backend,
-    layout: Layout,
+    groups: Sequence[Group],
     *,
-    batch_size: int,
     hide: Hide = visible,
     counts: Counts | None = None,
+    timings: Timings | None = None,
 ) -> Iterator[ScoreRows]:
     """Average the scores of sliding windows.
 
     Args:
         scene: What to predict.
-        backend: The network.
-        layout: The windows of this scene.
-        batch_size: Windows in one forward pass; the last pass may have fewer.
+        groups: The networks. Those of one group are averaged; several groups have one vote each.
         hide: What of each strip is to be predicted.
-        counts: Counted up as windows are done.
+        counts: Counted up as windows are done. With those of an earlier run it goes on where that
+            was left: with the same windows side by side in each forward pass.
+        timings: Told how long each stage takes.
 
     Yields:
-        Finished rows from top to bottom, each row once.
+        Finished rows of the layouts' core from top to bottom, each row once.
 
     Raises:
         SceneError: If the scene cannot be read.
-        WorkError: If the network gives what is no number.
+        WorkError: If a network gives what is no number, or finds no memory for one window.
     """
-    counts = counts if counts is not None else Counts()
-    mosaic = Mosaic(layout, backend.classes, backend.device)
-    with StripReader(scene, hide) as rows:
-        valid = _ValidRows(rows)
-        strip = Strip(layout, valid)
-        for batch in _batches(strip, layout, batch_size, counts):
-            scores = backend.scores(batch.pixels, batch.valid)
-            for place, window_scores in zip(batch.places, scores, strict=True):
-                # Windows come in row-major order: above this one all rows are finished.
-                for first, averaged in mosaic.flush(layout.rows.offsets[place[0]]):
-                    _check_finite(first, averaged, scene, layout)
-                    yield first, averaged, valid.take(averaged.shape[1])
-                mosaic.add(*place, window_scores)
-            counts.windows += len(batch.places)
-        for first, averaged in mosaic.flush(layout.rows.padded):
-            _check_finite(first, averaged, scene, layout)
-            yield first, averaged, valid.take(averaged.shape[1])
+    members = [member for group in groups for member in group]
+    counts = counts if counts is not None else Counts.of(len(members))
+    timings = timings or Timings()
+    extent = _extent(members)
+    device = members[0].backend.device
+    with StripReader(scene, extent, hide, device, timings) as rows:
+        valid = _ValidRows(rows, extent, members[0].layout)
+        run = _Run(scene, groups, Strip(valid, extent, _highest(members)), counts, timings)
+        for first, scores in _checked(run.rows(), scene, members[0].layout):
+            yield first, scores, valid.take(first, scores.shape[1])
 
 
-def predict_resized(
-    scene: Scene, backend: Backend, size: int, *, hide: Hide = visible
-) -> Iterator[ScoreRows]:
-    """Predict a whole scene scaled to one square window, and scale the scores back.
-
-    Args:
-        scene: What to predict.
-        backend: The network.
-        size: Side in pixels that the scene is scaled to.
-        hide: What of each strip is to be predicted.
-
-    Yields:
-        Finished rows of the scene's grid from top to bottom.
-    """
-    whole = scene.read(shape=(size, size))
-    pixels = torch.from_numpy(whole.data)[None]
-    valid = None if whole.valid.all() else torch.from_numpy(whole.valid)[None]
-    scores = backend.scores(pixels, valid)[0]
-    step = max(_ROWS_AT_ONCE * size // scene.grid.height, 1)
-    rows = ((first, scores[:, first : first + step]) for first in range(0, size, step))
-    yield from resample_rows(rows, (size, size), scene, hide)
+def _extent(members: Sequence[Member]) -> Extent:
+    rows = [member.layout.rows for member in members]
+    cols = [member.layout.cols for member in members]
+    return Extent(
+        rows=(min(axis.begin for axis in rows), max(axis.end for axis in rows)),
+        cols=(min(axis.begin for axis in cols), max(axis.end for axis in cols)),
+    )
 
 
-def resample_rows(
-    rows: Iterator[tuple[int, Tensor]], source: tuple[int, int], scene: Scene, hide: Hide
-) -> Iterator[ScoreRows]:
-    """Bring rows of scores from a grid over the same ground to the scene's own grid.
-
-    Args:
-        rows: First row and scores (classes, rows, source width), from top to bottom.
-        source: Height and width of their grid.
-        scene: Gives the grid wanted, and what is valid there.
-        hide: What of each strip is to be predicted.
-
-    Yields:
-        Finished rows of the scene's grid.
-    """
-    resampler = RowResampler(source, scene.grid.shape)
-    for first, scores in rows:
-        for target_first, resampled in resampler.feed(first, scores):
-            window = Window(0, target_first, scene.grid.width, resampled.shape[1])
-            yield target_first, resampled, hide(scene.read(window))
+def _highest(members: Sequence[Member]) -> int:
+    return max(member.layout.window for member in members)
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    pixels: Tensor
-    """(n, bands, window, window), raw."""
-    valid: Tensor | None
-    """(n, window, window); None where all are valid."""
-    places: list[tuple[int, int]]
-    """Row and column index of each window in the layout."""
+class _Run:
+    """The windows of all members in the order of their rows, and where their scores go."""
 
+    def __init__(
+        self,
+        scene: Scene,
+        groups: Sequence[Group],
+        strip: Strip,
+        counts: Counts,
+        timings: Timings,
+    ) -> None:
+        self._members = [member for group in groups for member in group]
+        self._strip, self._counts, self._timings = strip, counts, timings
+        self._mosaics = [_mosaic(group) for group in groups]
+        self._slots = [slot for place, group in enumerate(groups) for slot in _slots(place, group)]
+        # With several members each row of windows ends its batches, so that all come in order.
+        self._is_alone = len(self._members) == 1
+        self._batchers = [
+            Batcher(
+                member.backend,
+                member.batch_size,
+                scene.path,
+                phase=counts.windows[place] % member.batch_size if self._is_alone else 0,
+            )
+            for place, member in enumerate(self._members)
+        ]
 
-def _batches(strip: Strip, layout: Layout, batch_size: int, counts: Counts) -> Iterator[_Batch]:
-    """Cut the windows that hold anything valid, in row-major order, across window rows."""
-    size = layout.window
-    pixels: npt.NDArray[np.generic] | None = None
-    valid = np.empty((batch_size, size, size), dtype=np.bool_)
-    places: list[tuple[int, int]] = []
-    for row_index, row in enumerate(layout.rows.offsets):
-        strip.advance(row)
-        for col_index, col in enumerate(layout.cols.offsets):
-            window_pixels, window_valid = strip.window(col)
-            if not window_valid.any():
-                counts.skipped += 1
+    def rows(self) -> Iterator[tuple[int, Tensor]]:
+        """First row and combined scores of rows that are finished."""
+        order = sorted(
+            (row, place, row_index)
+            for place, member in enumerate(self._members)
+            for row_index, row in enumerate(member.layout.rows.offsets)
+        )
+        for row, place, row_index in order:
+            yield from self._window_row(row, place, row_index)
+        if self._is_alone:
+            yield from self._forward(0)
+        yield from self._take(max(member.layout.rows.end for member in self._members))
+
+    def _window_row(self, row: int, place: int, row_index: int) -> Iterator[tuple[int, Tensor]]:
+        member, batcher = self._members[place], self._batchers[place]
+        size, counts = member.layout.window, self._counts
+        counts.begin(place, row + size)
+        with self._timings.measure("cut"):
+            self._strip.advance(row, size)
+        for col_index, col in enumerate(member.layout.cols.offsets):
+            valid = self._strip.valid(col, size)
+            if not valid.any():
+                counts.skipped[place] += 1
                 continue
-            if pixels is None:
-                shape = (batch_size, *window_pixels.shape)
-                pixels = np.empty(shape, dtype=window_pixels.dtype)
-            pixels[len(places)], valid[len(places)] = window_pixels, window_valid
-            places.append((row_index, col_index))
-            if len(places) == batch_size:
-                yield _batch(pixels, valid, places)
-                places = []
-    if places and pixels is not None:
-        yield _batch(pixels[: len(places)], valid[: len(places)], places)
+            counts.windows[place] += 1
+            with self._timings.measure("cut"):
+                pixels = self._strip.pixels(col, size)
+                batcher.put(pixels, member.channels, valid, (row_index, col_index))
+            if batcher.is_full:
+                yield from self._forward(place)
+        if not self._is_alone:
+            yield from self._forward(place)
+
+    def _forward(self, place: int) -> Iterator[tuple[int, Tensor]]:
+        """Run the windows that wait for a member, and add their scores."""
+        member, (group, layout) = self._members[place], self._slots[place]
+        for windows, scores in self._batchers[place].run(self._timings):
+            for (row_index, col_index), window_scores in zip(windows, scores, strict=True):
+                # Windows come in the order of their rows: above this one all are finished.
+                yield from self._take(member.layout.rows.offsets[row_index])
+                with self._timings.measure("add"):
+                    self._mosaics[group].add(layout, row_index, col_index, window_scores)
+
+    def _take(self, until: int) -> Iterator[tuple[int, Tensor]]:
+        step = self._members[0].layout.stride
+        while self._mosaics[0].row < until:
+            first = max(self._mosaics[0].row, self._members[0].layout.rows.core[0])
+            with self._timings.measure("add"):
+                stop = min(self._mosaics[0].row + step, until)
+                taken = [mosaic.take(stop) for mosaic in self._mosaics]
+                scores = [each for each in taken if each is not None]
+            if scores:
+                yield first, scores[0] if len(scores) == 1 else count_votes(scores)
 
 
-def _batch(
-    pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], places: list[tuple[int, int]]
-) -> _Batch:
-    mask = None if valid.all() else torch.from_numpy(valid)
-    return _Batch(torch.from_numpy(pixels), mask, places)
+def _mosaic(group: Group) -> Mosaic:
+    layouts = {_key(member.layout): member.layout for member in group}
+    counts = [sum(_key(member.layout) == key for member in group) for key in layouts]
+    backend = group[0].backend
+    return Mosaic(list(layouts.values()), counts, backend.classes, backend.device)
+
+
+def _slots(place: int, group: Group) -> list[tuple[int, int]]:
+    """For each member of a group: the place of the group, and of its layout in its mosaic."""
+    keys = list(dict.fromkeys(_key(member.layout) for member in group))
+    return [(place, keys.index(_key(member.layout))) for member in group]
+
+
+def _key(layout: Layout) -> tuple[int, int]:
+    return layout.window, layout.stride
 
 
 class _ValidRows:
     """Passes rows on and keeps their validity until the scores of these rows are finished."""
 
-    def __init__(self, rows: Iterator[Rows]) -> None:
+    def __init__(self, rows: Iterator[Rows], extent: Extent, layout: Layout) -> None:
         self._rows = rows
-        self._kept: deque[npt.NDArray[np.bool_]] = deque()
+        self._kept: deque[tuple[int, npt.NDArray[np.bool_]]] = deque()
+        left = extent.cols[0]
+        self._cols = slice(layout.cols.core[0] - left, layout.cols.core[1] - left)
 
     def __iter__(self) -> _ValidRows:
         return self
 
     def __next__(self) -> Rows:
         rows = next(self._rows)
-        self._kept.append(rows[2])
+        self._kept.append((rows.first, rows.valid[:, self._cols]))
         return rows
 
-    def take(self, count: int) -> npt.NDArray[np.bool_]:
-        """The validity (count, width) of the next rows."""
+    def take(self, first: int, count: int) -> npt.NDArray[np.bool_]:
+        """The validity (count, width) of some rows; those above are forgotten."""
         parts: list[npt.NDArray[np.bool_]] = []
         while count > 0:
-            kept = self._kept.popleft()
-            parts.append(kept[:count])
-            if len(kept) > count:
-                self._kept.appendleft(kept[count:])
-            count -= len(parts[-1])
+            start, kept = self._kept.popleft()
+            part = kept[first - start : first - start + count]
+            if start + len(kept) > first + count:
+                self._kept.appendleft((start, kept))
+            parts.append(part)
+            first, count = first + len(part), count - len(part)
         return np.concatenate(parts)
 
 
-def _check_finite(first: int, averaged: Tensor, scene: Scene, layout: Layout) -> None:
-    """Refuse rows with NaN: it spreads through the average, so finished rows tell it all."""
-    if bool(torch.isfinite(averaged.sum())):
-        return
-    broken = torch.isfinite(averaged).logical_not().nonzero()
+def _checked(
+    rows: Iterator[tuple[int, Tensor]], scene: Scene, layout: Layout
+) -> Iterator[tuple[int, Tensor]]:
+    """Refuse rows with NaN: it spreads through the average, so finished rows tell it all.
+
+    On a GPU rows are held back until the next ones come, so that nobody waits for the answer.
+    """
+    held: deque[tuple[int, Tensor, Fetched]] = deque()
+    for first, scores in rows:
+        held.append((first, scores, fetch(scores.sum())))
+        while held and (len(held) > 1 or held[0][2].is_there):
+            yield _finite(*held.popleft(), scene, layout)
+    while held:
+        yield _finite(*held.popleft(), scene, layout)
+
+
+def _finite(
+    first: int, scores: Tensor, total: Fetched, scene: Scene, layout: Layout
+) -> tuple[int, Tensor]:
+    if np.isfinite(total.array()):
+        return first, scores
+    broken = torch.isfinite(scores).logical_not().nonzero()
     if len(broken) == 0:
-        return  # only the sum of large numbers is beyond float32
+        return first, scores  # only the sum of large numbers is beyond float32
     _, row, col = broken[0].tolist()
+    over_row = layout.rows.first_over(first + row)
+    over_col = layout.cols.first_over(layout.cols.core[0] + col)
     raise WorkError(
         scene.path,
-        "the network gave NaN or infinity in the window at row "
-        f"{layout.rows.first_over(first + row)}, column {layout.cols.first_over(col)}",
+        f"the network gave NaN or infinity in the window at row {over_row}, column {over_col}",
         "Try --precision fp32, or check the model",
     )

@@ -5,37 +5,89 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import rasterio
+import torch
 from rasterio.windows import Window
+from torch import Tensor
 
-from geoseg.engine.layout import Layout
+from geoseg.engine.timings import Timings
 from geoseg.geo.raster import Raster, Scene
 
-Rows = tuple[int, npt.NDArray[Any], npt.NDArray[np.bool_]]
-"""First row, values (bands, rows, width), valid (rows, width)."""
+Hide = Callable[[Raster], npt.NDArray[np.bool_]]
+"""Tells what stays valid (height, width) of a strip."""
+
+AHEAD = 2
+"""Strips that may wait in memory for the network."""
+
+_LEAST_ROWS = 64
+_WARPED_ROWS = 1024
+"""A warped scene is read in high strips: for each of them its source is looked up anew."""
+
+MOST_BYTES = 16 << 20
+"""Of a strip; the next one begins where it ends, be it within a row of blocks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """The rows and columns that some windows cover; beyond a small scene where it is reflected."""
+
+    rows: tuple[int, int]
+    """First row, and behind the last."""
+
+    cols: tuple[int, int]
+    """First column, and behind the last."""
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.cols[1] - self.cols[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of an extent."""
+
+    first: int
+    """The first of them."""
+
+    data: Tensor
+    """(bands, rows, width), raw, on the device of the network."""
+
+    valid: npt.NDArray[np.bool_]
+    """(rows, width)."""
+
+    uploaded: torch.cuda.Event | None = None
+    """When `data` may be used, where it is on a GPU."""
 
 
 class StripReader:
-    """Reads a scene from top to bottom in a thread of its own, a few strips ahead.
+    """Reads an extent of a scene from top to bottom in a thread of its own, a few strips ahead.
+
+    The strips are copied to the device from that thread too, from pinned memory and in a stream
+    of their own, so that the network never waits for a copy.
 
     Args:
         scene: What to read.
-        hide: Called with each strip, returns what stays valid of it; None leaves all.
-        ahead: Strips that may wait in memory.
+        extent: Which rows and columns.
+        hide: Called with each strip, returns what stays valid of it.
+        device: Where the strips are wanted.
+        timings: Told of the time spent reading.
     """
 
     def __init__(
-        self,
-        scene: Scene,
-        hide: Callable[[Raster], npt.NDArray[np.bool_]] | None = None,
-        ahead: int = 2,
+        self, scene: Scene, extent: Extent, hide: Hide, device: torch.device, timings: Timings
     ) -> None:
         self._scene = scene
+        self._extent = extent
         self._hide = hide
-        self._queue: queue.Queue[Rows | BaseException | None] = queue.Queue(ahead)
+        self._device = device
+        self._timings = timings
+        self._queue: queue.Queue[Rows | BaseException | None] = queue.Queue(AHEAD)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="geoseg-reader", daemon=True)
 
@@ -52,127 +104,172 @@ class StripReader:
                 self._thread.join(0.01)
 
     def _take(self) -> Rows | None:
-        item = self._queue.get()
+        with self._timings.measure("wait for rows"):
+            item = self._queue.get()
         if isinstance(item, BaseException):
             raise item
         return item
 
     def _run(self) -> None:
         try:
-            for window in strip_windows(self._scene):
-                if self._stopped.is_set():
-                    return
-                raster = self._scene.read(window)
-                valid = raster.valid if self._hide is None else self._hide(raster)
-                self._queue.put((window.row_off, raster.data, valid))
+            with _decoding(self._device):
+                self._read_all()
             self._queue.put(None)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that reads the queue
             self._queue.put(error)
 
+    def _read_all(self) -> None:
+        stream = _copy_stream(self._device)
+        for window in strip_windows(self._scene, self._extent):
+            if self._stopped.is_set():
+                return
+            with self._timings.measure("read"):
+                rows = _upload(*self._read(window), self._device, stream)
+            self._queue.put(rows)
 
-def strip_windows(scene: Scene, least_rows: int = 64, most_pixels: int = 1 << 22) -> list[Window]:
-    """Cut a scene into strips of whole block rows, so that no block is decoded twice.
+    def _read(self, window: Window) -> tuple[int, npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
+        """Rows of the extent, continued by reflection where the scene ends before it."""
+        raster = self._scene.read(window)
+        data, valid = raster.data, self._hide(raster)
+        height, width = self._scene.grid.shape
+        if self._extent.cols[1] > width:
+            cols = reflected(width, self._extent.cols[1])[self._extent.cols[0] :]
+            data, valid = data[:, :, cols], valid[:, cols]
+        if self._extent.rows[1] > height:  # then this window is the whole of it
+            rows = reflected(height, self._extent.rows[1])[self._extent.rows[0] :]
+            data, valid = data[:, rows], valid[rows]
+        return window.row_off, data, valid
 
-    Args:
-        scene: What will be read.
-        least_rows: Several low block rows are read together up to this height.
-        most_pixels: Block rows with more pixels than this are cut.
+
+def _decoding(device: torch.device) -> AbstractContextManager[object]:
+    """Beside a GPU all processors decode; beside a network on the processor one thread does."""
+    return rasterio.Env(GDAL_NUM_THREADS="ALL_CPUS") if device.type == "cuda" else nullcontext()
+
+
+def _copy_stream(device: torch.device) -> torch.cuda.Stream | None:
+    if device.type != "cuda":
+        return None
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _upload(
+    first: int,
+    data: npt.NDArray[np.generic],
+    valid: npt.NDArray[np.bool_],
+    device: torch.device,
+    stream: torch.cuda.Stream | None,
+) -> Rows:
+    host = torch.from_numpy(np.ascontiguousarray(data))
+    if stream is None:
+        return Rows(first, host, valid)
+    with torch.cuda.stream(stream):
+        on_device = host.pin_memory().to(device, non_blocking=True)
+        return Rows(first, on_device, valid, stream.record_event())
+
+
+def strip_windows(scene: Scene, extent: Extent) -> list[Window]:
+    """Cut an extent into strips that end where blocks do, so that no block is decoded twice.
+
+    An extent that goes beyond the scene, which is lower than a window then, is one strip.
     """
-    block = scene.block_rows()
-    rows = block * max(least_rows // block, 1)
-    if rows * scene.grid.width > most_pixels:
-        rows = max(min(rows, most_pixels // scene.grid.width), 1)
     height, width = scene.grid.shape
-    return [Window(0, row, width, min(rows, height - row)) for row in range(0, height, rows)]
+    top, bottom = extent.rows
+    left, right = extent.cols[0], min(extent.cols[1], width)
+    if bottom > height:
+        return [Window(left, top, right - left, height - top)]
+    least = _LEAST_ROWS if scene.options.resolution is None else _WARPED_ROWS
+    block = scene.block_rows()
+    step = block * max(least // block, 1)
+    row_bytes = (right - left) * bytes_per_pixel(scene)
+    if step * row_bytes > MOST_BYTES:
+        # The block cache holds the rest of a row of blocks until its next part is read.
+        step = max(min(step, MOST_BYTES // row_bytes), 1)
+    starts = [top, *range((top // step + 1) * step, bottom, step)]
+    ends = [*starts[1:], bottom]
+    return [
+        Window(left, start, right - left, end - start)
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def bytes_per_pixel(scene: Scene) -> int:
+    """Of a strip: all bands, and whether it is valid."""
+    return scene.count * np.dtype(scene.dtype).itemsize + 1
 
 
 class Strip:
-    """A buffer of rows from which windows are cut, in the memory of about a window height.
-
-    Scenes smaller than a window are continued by reflection, to the right and below.
+    """A rolling buffer of rows from which windows are cut.
 
     Args:
-        layout: The windows to cut.
-        rows: The scene's rows from top to bottom.
+        rows: The rows of an extent from top to bottom.
+        extent: Which rows and columns they are.
+        height: Rows of the highest window.
     """
 
-    def __init__(self, layout: Layout, rows: Iterator[Rows]) -> None:
-        self._layout = layout
+    def __init__(self, rows: Iterator[Rows], extent: Extent, height: int) -> None:
         self._source = rows
-        self._columns = (
-            reflected(layout.cols.length, layout.cols.padded)
-            if layout.cols.length < layout.cols.padded
-            else None
-        )
-        self._first = 0
-        self._data: npt.NDArray[Any] | None = None
-        self._valid: npt.NDArray[np.bool_] | None = None
-        self._count = 0
+        self._left = extent.cols[0]
+        self._height = height
+        self._first = extent.rows[0]  # the row at `_start` of the buffer
+        self._start = self._end = 0
+        self._data: Tensor | None = None
+        self._valid = np.empty((0, extent.width), dtype=np.bool_)
 
-    def advance(self, row: int) -> None:
-        """Bring the rows of the windows at `row` into memory; rows above it are forgotten."""
-        self._forget(row - self._first)
-        while self._count < self._layout.window:
-            rows = next(self._source, None)
-            if rows is None:
-                self._reflect_below()
-                return
-            self._append(rows[1], rows[2])
+    def advance(self, row: int, size: int) -> None:
+        """Bring `size` rows from `row` on into memory; rows above are forgotten."""
+        self._start += row - self._first
+        self._first = row
+        while self._end - self._start < size:
+            self._append(next(self._source))
 
-    def window(self, col: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-        """The window at column `col` of the rows last advanced to.
-
-        Returns:
-            Views of values (bands, window, window) and valid (window, window).
-        """
-        size = self._layout.window
+    def pixels(self, col: int, size: int) -> Tensor:
+        """View of the values (bands, size, size) of the rows last advanced to."""
         assert self._data is not None
-        assert self._valid is not None
-        return (
-            self._data[:, :size, col : col + size],
-            self._valid[:size, col : col + size],
-        )
+        left = col - self._left
+        return self._data[:, self._start : self._start + size, left : left + size]
 
-    def _append(self, data: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
-        if self._columns is not None:
-            data, valid = data[:, :, self._columns], valid[:, self._columns]
-        self._reserve(data)
+    def valid(self, col: int, size: int) -> npt.NDArray[np.bool_]:
+        """View of where they are valid (size, size)."""
+        left = col - self._left
+        return self._valid[self._start : self._start + size, left : left + size]
+
+    def _append(self, rows: Rows) -> None:
+        data = self._reserve(rows)
+        if rows.uploaded is not None:
+            stream = torch.cuda.current_stream(rows.data.device)
+            stream.wait_event(rows.uploaded)
+            rows.data.record_stream(stream)
+        end = self._end + rows.valid.shape[0]
+        data[:, self._end : end] = rows.data
+        self._valid[self._end : end] = rows.valid
+        self._end = end
+
+    def _reserve(self, rows: Rows) -> Tensor:
+        """The buffer with room for `rows`: what is forgotten makes room, seldom and at once."""
+        count, width = rows.valid.shape
+        if self._data is not None and self._end + count <= self._data.shape[1]:
+            return self._data
+        kept = self._end - self._start
+        old, old_valid, shift = self._data, self._valid, self._start
+        capacity = max(buffer_rows(self._height, count), kept + count)
+        if old is None or old.shape[1] < capacity:
+            self._data = rows.data.new_empty((rows.data.shape[0], capacity, width))
+            self._valid = np.empty((capacity, width), dtype=np.bool_)
+            shift = max(kept, 1)
         assert self._data is not None
-        assert self._valid is not None
-        end = self._count + valid.shape[0]
-        self._data[:, self._count : end] = data
-        self._valid[self._count : end] = valid
-        self._count = end
+        if old is not None:
+            for place in range(0, kept, shift):  # in pieces whose two places do not overlap
+                here = slice(place, min(place + shift, kept))
+                there = slice(self._start + here.start, self._start + here.stop)
+                self._data[:, here] = old[:, there]
+                self._valid[here] = old_valid[there]
+        self._start, self._end = 0, kept
+        return self._data
 
-    def _reserve(self, data: npt.NDArray[Any]) -> None:
-        """Grow the buffer until `data` fits behind its rows; it soon stops growing."""
-        needed = self._count + data.shape[1]
-        if self._data is not None and needed <= self._data.shape[1]:
-            return
-        capacity = max(needed, self._layout.window + data.shape[1])
-        grown = np.empty((data.shape[0], capacity, data.shape[2]), dtype=data.dtype)
-        grown_valid = np.zeros((capacity, data.shape[2]), dtype=np.bool_)
-        if self._data is not None and self._valid is not None:
-            grown[:, : self._count] = self._data[:, : self._count]
-            grown_valid[: self._count] = self._valid[: self._count]
-        self._data, self._valid = grown, grown_valid
 
-    def _forget(self, rows: int) -> None:
-        if rows <= 0 or self._data is None or self._valid is None:
-            return
-        kept = self._count - rows
-        self._data[:, :kept] = self._data[:, rows : self._count]
-        self._valid[:kept] = self._valid[rows : self._count]
-        self._count = kept
-        self._first += rows
-
-    def _reflect_below(self) -> None:
-        """Continue a scene that is lower than a window; it is in memory as a whole."""
-        if self._count >= self._layout.window or self._data is None or self._valid is None:
-            return
-        rows = reflected(self._count, self._layout.window)
-        self._data, self._valid = self._data[:, rows], self._valid[rows]
-        self._count = self._layout.window
+def buffer_rows(height: int, step: int) -> int:
+    """Rows of the buffer for windows `height` high that are filled by `step` rows at once."""
+    return height + max(step, height // 2)
 
 
 def reflected(length: int, padded: int) -> npt.NDArray[np.intp]:

@@ -242,8 +242,8 @@ def test_creation_option_without_a_value(refuse):
     ],
 )
 def test_creation_options_are_checked_before_any_pixel(refuse, monkeypatch, option, told, cure):
-    predict = importlib.import_module("geoseg.predict")  # geoseg.predict is the function
-    monkeypatch.setattr(predict, "predict_windows", None)  # nothing may come so far
+    scene_run = importlib.import_module("geoseg.engine.scene_run")
+    monkeypatch.setattr(scene_run, "predict_windows", None)  # nothing may come so far
     words = FILES["classes"].format("out.tif") + f" --co {option}"
     refuse(words, told, cure=cure)
 

@@ -72,11 +72,17 @@ def test_predict_hands_on_every_option(monkeypatch):
         *("--mode", "resize", "--aoi", "aoi.gpkg", "--exclude", "road", "--exclude", "2"),
         *("--scale", "0.1", "--bands", "3,nir", "--device", "cpu", "--precision", "fp32"),
         *("--backend", "torch"),
+        *("--overlap", "0.25", "--tta", "d4", "--scales", "0.5,1", "--combine", "vote"),
+        *("--max-memory", "4G", "--resume", "--timings", "-m", "n.safetensors"),
         *("--batch-size", "3", "--co", "COMPRESS=ZSTD", "--prob-dtype", "float32"),
     ]
     call = called_with(monkeypatch, "predict", words)
     scenes, bundle, output, options = call.values
-    assert (list(scenes), bundle, str(output)) == (["a.tif", "b.tif"], "m.safetensors", "out")
+    assert (list(scenes), bundle, str(output)) == (
+        ["a.tif", "b.tif"],
+        ("m.safetensors", "n.safetensors"),
+        "out",
+    )
     given = {field.name: getattr(options, field.name) for field in fields(options)}
     assert (str(given.pop("probabilities")), str(given.pop("polygons"))) == ("p", "q")
     assert given.pop("scene").bands == (3, "nir")
@@ -84,6 +90,13 @@ def test_predict_hands_on_every_option(monkeypatch):
         "backend": "torch",
         "window": 64,
         "stride": 32,
+        "overlap": 0.25,
+        "tta": "d4",
+        "scales": (0.5, 1.0),
+        "combine": "vote",
+        "max_memory": 4 << 30,
+        "resume": True,
+        "timings": True,
         "blend": "hann",
         "mode": "resize",
         "scale": 0.1,

@@ -1,0 +1,343 @@
+"""One scene predicted: cut into parts, run on every device, written, and gone on with."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from geoseg.engine.choose import Choice
+from geoseg.engine.crew import Crew, describe
+from geoseg.engine.ensemble import Ensemble
+from geoseg.engine.fetch import Fetched, fetch
+from geoseg.engine.journal import Journal
+from geoseg.engine.memory import block_cache
+from geoseg.engine.options import PredictOptions
+from geoseg.engine.parts import Part, memory_need, plan_parts, restore_parts
+from geoseg.engine.pipeline import Group, Member, ScoreRows, predict_windows
+from geoseg.engine.products import ClassProduct, ProbabilityProduct, Product
+from geoseg.engine.resample import RowResampler
+from geoseg.engine.resized import predict_resized, resample_rows
+from geoseg.engine.scene_job import SceneJob
+from geoseg.engine.settings import mark_of, tags_of
+from geoseg.engine.sink import Sink
+from geoseg.engine.symmetry import SYMMETRIES
+from geoseg.engine.timings import Report, Run, Timings
+from geoseg.engine.unfinished import (
+    JournalEnd,
+    has_remains,
+    identity_of,
+    read_journal,
+    reopen,
+    start_journal,
+)
+from geoseg.geo.cog import RasterProfile, RasterWriter
+from geoseg.geo.gdal import limit_block_cache
+from geoseg.geo.style import raster_attribute_xml, raster_qml
+from geoseg.progress import Progress, Task
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a scene."""
+
+    pixels: dict[int, int]
+    """Pixels of each class value."""
+
+    windows: int
+    """Windows that went through a network."""
+
+    skipped: int
+    """Windows without any valid pixel."""
+
+    runtime: str
+    """Of each bundle."""
+
+    timings: Report | None
+    """Where the time went, if asked for."""
+
+
+class SceneRun:
+    """Predicts one scene.
+
+    Args:
+        job: The scene and its outputs.
+        ensemble: The bundles.
+        crew: The devices.
+        options: How scenes are predicted.
+        timings: Told how long each stage takes.
+    """
+
+    def __init__(
+        self,
+        job: SceneJob,
+        ensemble: Ensemble,
+        crew: Crew,
+        options: PredictOptions,
+        timings: Timings | None = None,
+    ) -> None:
+        self._job, self._ensemble, self._options = job, ensemble, options
+        self._timings = timings or Timings()
+        self._products = _products(job, ensemble, options)
+        with self._timings.measure("setup"):
+            self._journal = read_journal(job) if options.resume else None
+            if options.resume and self._journal is None and has_remains(job):
+                _warn(job, "is of other settings or of an older scene")
+            try:
+                self.choices = self._choose(crew)
+                self.teams = crew.teams(self.choices, job.views, job.hide)
+            except BaseException:
+                if self._journal is not None:
+                    self._journal.close()
+                raise
+
+    @property
+    def runtime(self) -> str:
+        """Run-times of all bundles, for people."""
+        return "; ".join(dict.fromkeys(str(choice) for choice in self.choices))
+
+    @property
+    def profiles(self) -> list[RasterProfile]:
+        """The rasters that are written."""
+        job, options = self._job, self._options
+        mark = mark_of(job.settings)
+        tags = tags_of(job.views, self._ensemble, options, self.runtime, mark)
+        creation_options = dict(options.creation_options)
+        return [product.profile(job.own.grid, tags, creation_options) for product in self._products]
+
+    @property
+    def window_seconds(self) -> float | None:
+        """Seconds of the bare forward pass of a window, on average over the networks."""
+        rounds = len(SYMMETRIES[self._options.tta])
+        total, windows = 0.0, 0
+        for choice, view in zip(self.choices, self._job.views.views, strict=True):
+            if choice.window_seconds is None:
+                return None
+            total += view.layout.count * choice.window_seconds * rounds
+            windows += view.layout.count
+        return total / windows
+
+    def plan(self) -> list[Part]:
+        """Cut the scene into parts.
+
+        Raises:
+            ConfigError: If the memory does not suffice for the narrowest one.
+        """
+        return plan_parts(self._job, self.teams, self.profiles, self._options)
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Of all rasters before compression."""
+        return sum(each.count * np.dtype(each.dtype).itemsize for each in self.profiles)
+
+    def memory(self, parts: Sequence[Part]) -> int:
+        """Bytes that the process will take with the scene cut so."""
+        need, width = memory_need(self._job, self.teams[0], self.profiles)
+        columns = max(part.cols[1] - part.cols[0] for part in parts)
+        return need.of(-(-columns * width // self._job.own.grid.width))
+
+    def run(self, progress: Progress) -> Outcome:
+        """Predict the scene and publish its rasters.
+
+        Raises:
+            SceneError: If the scene cannot be read.
+            ConfigError: If the memory does not suffice for the narrowest panel.
+            WorkError: If the work itself fails.
+        """
+        job, timings, legend = self._job, self._timings, self._ensemble.legend
+        with ExitStack() as stack:
+            with timings.measure("setup"):
+                writers, journal, parts = self._open(stack)
+            self._set_block_cache(parts)
+            before = sum(_finished_pixels(part) for part in parts)
+            total = sum(part.rows[1] - part.rows[0] for part in parts)
+            with (
+                progress.task(Path(job.own.path).name, total, "rows") as task,
+                Sink(
+                    writers,
+                    [product.nodata for product in self._products],
+                    parts,
+                    classes=legend.values,
+                    journal=journal,
+                    timings=timings,
+                ) as sink,
+            ):
+                self._run_parts(parts, sink, task)
+            found = {
+                value: sum(part.pixels.get(value, 0) for part in parts) for value in legend.values
+            }
+            writers[0].sidecars[".aux.xml"] = raster_attribute_xml(legend, found)
+            writers[0].sidecars[".qml"] = raster_qml(legend)
+            with timings.measure("finish"):
+                stack.close()
+        height, width = job.own.grid.shape
+        return self._outcome(parts, found, height * width - before)
+
+    def _choose(self, crew: Crew) -> list[Choice]:
+        """The run-times of the unfinished run, if there is one, or the best."""
+        job, options = self._job, self._options
+        if self._journal is not None:
+            choices = crew.restore(self._journal.identity.get("runtimes"), job.views, job.hide)
+            if choices is not None:
+                return choices
+        measure = options.timings or options.max_memory is not None
+        return crew.choose(job.views, job.hide, measure=measure)
+
+    def _open(self, stack: ExitStack) -> tuple[list[RasterWriter], Journal, list[Part]]:
+        """Open the outputs: those of an unfinished run with its parts, or new ones."""
+        job = self._job
+        if self._journal is not None:
+            parts = restore_parts(self._journal, job, self.teams[0])
+            writers = reopen(job, self.profiles, self._journal)
+            if parts is not None and writers is not None:
+                stack.push(JournalEnd(self._journal, job))
+                for writer in writers:
+                    stack.enter_context(writer)
+                return writers, self._journal, parts
+            self._journal.close()
+            _warn(job, "is damaged")
+        parts = self.plan()
+        identity = identity_of(job) | {
+            "runtimes": describe(self.choices),
+            "parts": [[*part.rows, *part.cols] for part in parts],
+        }
+        journal = start_journal(job, identity)
+        stack.push(JournalEnd(journal, job))
+        writers = [
+            stack.enter_context(RasterWriter(path, profile, overwrite=job.overwrite, lasting=True))
+            for path, profile in zip(job.targets.rasters, self.profiles, strict=True)
+        ]
+        return writers, journal, parts
+
+    def _set_block_cache(self, parts: Sequence[Part]) -> None:
+        columns = max(part.cols[1] - part.cols[0] for part in parts)
+        limit_block_cache(block_cache(self._job.own, columns))
+
+    def _run_parts(self, parts: Sequence[Part], sink: Sink, task: Task) -> None:
+        """Hand the parts to the devices."""
+        for part in parts:
+            task.advance(part.row - part.rows[0])
+        left = [place for place, part in enumerate(parts) if not part.is_done]
+        stopped = threading.Event()
+
+        def work(team: int) -> None:
+            groups = self.teams[team]
+            with _current(groups[0][0].backend.device):
+                for place in left[team :: len(self.teams)]:
+                    for arrays, valid in self._encoded_rows(groups, parts[place]):
+                        sink.put(place, arrays, valid)
+                        task.advance(len(valid))
+                        if stopped.is_set():
+                            return
+
+        if len(self.teams) == 1:
+            work(0)
+            return
+        with ThreadPoolExecutor(len(self.teams), thread_name_prefix="geoseg-device") as pool:
+            try:
+                for future in as_completed(
+                    pool.submit(work, team) for team in range(len(self.teams))
+                ):
+                    future.result()
+            finally:
+                stopped.set()
+
+    def _encoded_rows(
+        self, groups: Sequence[Group], part: Part
+    ) -> Iterator[tuple[list[Fetched], npt.NDArray[np.bool_]]]:
+        """Values of each raster, and where they are valid, of the rows that are left of a part."""
+        for _, scores, valid in self._score_rows(groups, part):
+            with self._timings.measure("encode"):
+                arrays = [fetch(product.encode(scores)) for product in self._products]
+            yield arrays, valid
+
+    def _score_rows(self, groups: Sequence[Group], part: Part) -> Iterator[ScoreRows]:
+        """Finished rows of scores on the scene's own grid."""
+        job, rows = self._job, (part.row, part.rows[1])
+        scene, own = job.views.scene, job.own
+        if self._options.mode == "resize":
+            part.counts.windows = [1] * len(part.counts.windows)
+            return predict_resized(own, groups, hide=job.hide)
+        if scene.grid.matches(own.grid):
+            cropped = _crop(groups, rows, part.cols)
+            return predict_windows(
+                scene, cropped, hide=job.hide, counts=part.counts, timings=self._timings
+            )
+        resampler = RowResampler(scene.grid.shape, own.grid.shape, rows, part.cols)
+        scored = predict_windows(
+            scene,
+            _crop(groups, resampler.source_rows, resampler.source_cols),
+            hide=job.hide,
+            counts=part.counts,
+            timings=self._timings,
+        )
+        bare = ((first, scores) for first, scores, _ in scored)
+        return resample_rows(bare, resampler, own, job.hide, part.cols)
+
+    def _outcome(self, parts: Sequence[Part], found: dict[int, int], fresh: int) -> Outcome:
+        windows = sum(sum(part.counts.windows) for part in parts)
+        skipped = sum(sum(part.counts.skipped) for part in parts)
+        report = None
+        if self._options.timings:
+            report = self._timings.report(
+                Run(
+                    scene=self._job.own.path,
+                    runtime=self.runtime,
+                    windows=windows,
+                    skipped=skipped,
+                    pixels=fresh,
+                    window_seconds=self.window_seconds,
+                    devices=len(self.teams),
+                )
+            )
+        return Outcome(
+            pixels=found,
+            windows=windows,
+            skipped=skipped,
+            runtime=self.runtime,
+            timings=report,
+        )
+
+
+def _products(job: SceneJob, ensemble: Ensemble, options: PredictOptions) -> list[Product]:
+    legend = ensemble.legend
+    excluded = [legend.classes.index(legend.class_of(name)) for name in options.exclude]
+    products: list[Product] = [ClassProduct(legend, excluded)]
+    if job.targets.probabilities is not None:
+        products.append(ProbabilityProduct(legend, options.prob_dtype))
+    return products
+
+
+def _warn(job: SceneJob, problem: str) -> None:
+    logger.warning(
+        "%s: what is left of an earlier run %s; begins anew", job.targets.classes, problem
+    )
+
+
+def _current(device: torch.device) -> AbstractContextManager[object]:
+    """A context in which a GPU is that of this thread."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _crop(
+    groups: Sequence[Group], rows: tuple[int, int], cols: tuple[int, int]
+) -> list[list[Member]]:
+    """The networks with those windows only that touch some rows and columns."""
+    return [
+        [replace(member, layout=member.layout.crop(rows, cols)) for member in group]
+        for group in groups
+    ]
+
+
+def _finished_pixels(part: Part) -> int:
+    return (part.row - part.rows[0]) * (part.cols[1] - part.cols[0])

@@ -1,0 +1,221 @@
+"""A stopped prediction that is gone on with gives the bytes of one that never stopped."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+
+from geoseg.engine import parts, sink
+from geoseg.errors import OutputError
+from geoseg.geo.legend import Legend
+from geoseg.nn.bundle import ModelBundle
+from geoseg.nn.card import ModelCard
+from geoseg.nn.models import ModelSpec, build_model
+from geoseg.nn.scaling import Scaling
+from geoseg.predict import PredictOptions, predict
+from geoseg.progress import Progress
+
+SHAPE = 1700, 300
+FP32 = PredictOptions(precision="fp32", device="cpu", backend="torch", blend="hann")
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """Noise with a hole in it, so that batches do not end where rows of windows do."""
+    data = np.random.default_rng(1).integers(1, 255, (3, *SHAPE)).astype(np.uint8)
+    data[:, 200:700, :170] = 0
+    path = tmp_path / "scene.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", count=3, height=SHAPE[0], width=SHAPE[1], dtype="uint8",
+        nodata=0, crs="EPSG:32632", transform=Affine(0.5, 0, 5e5, 0, -0.5, 5e6),
+    ) as dataset:  # fmt: skip
+        dataset.write(data)
+    return path
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """Convolutions with random weights: their rounding is what must not change."""
+    torch.manual_seed(0)
+    spec = ModelSpec(arch="unet", encoder="resnet18", in_channels=3, classes=3)
+    card = ModelCard(
+        spec=spec, legend=Legend.of_values(range(3)).to_dict(), bands=("", "", ""), dtype="uint8",
+        scaling=Scaling(kind="divide", divisor=255), window=96, stride=64,
+    )  # fmt: skip
+    return ModelBundle.of(build_model(spec).eval(), card).save(tmp_path / "model.safetensors").path
+
+
+class Stop(Progress):
+    """Interrupts the work like Ctrl-C, when so many rows are done."""
+
+    def __init__(self, rows):
+        super().__init__("none")
+        self.rows = rows
+
+    def task(self, name, total=None, unit="it"):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def advance(self, count=1):
+        self.rows -= count
+        if self.rows < 0:
+            # The writer gets time to finish what it was given.
+            time.sleep(0.3)
+            raise KeyboardInterrupt
+
+
+def hidden(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def options_for(folder, **changes):
+    return dataclasses.replace(
+        FP32, probabilities=folder / "p.tif", prob_dtype="float32", **changes
+    )
+
+
+@pytest.mark.parametrize("rows", [600, 1100, 1690])
+@pytest.mark.parametrize("changes", [{}, {"max_memory": 1}], ids=["whole", "panels"])
+def test_stopped_run_goes_on_to_the_same_bytes(tmp_path, monkeypatch, scene, bundle, rows, changes):
+    monkeypatch.setattr(sink, "CHECKPOINT_SECONDS", 0)
+    if changes:
+        monkeypatch.setattr(sink, "BLOCK", 128)
+        monkeypatch.setattr(parts, "BLOCK", 128)
+        monkeypatch.setattr(parts, "panel_width", lambda *_: 128)
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    once.mkdir()
+    twice.mkdir()
+    predict(scene, bundle, once / "c.tif", options_for(once, **changes))
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, bundle, twice / "c.tif", options_for(twice, **changes), progress=Stop(rows))
+    assert not (twice / "c.tif").exists()
+    assert hidden(twice)
+    resumed = options_for(twice, resume=True, **changes)
+    [result] = predict(scene, bundle, twice / "c.tif", resumed)
+    [again] = predict(scene, bundle, once / "c.tif", options_for(once, overwrite=True, **changes))
+    assert content(twice) == content(once)
+    assert result.pixels == again.pixels
+    assert (result.windows, result.skipped) == (again.windows, again.skipped)
+
+
+def test_run_that_is_finished_is_left_alone(tmp_path, scene, bundle):
+    options = options_for(tmp_path, resume=True)
+    [first] = predict(scene, bundle, tmp_path / "c.tif", options)
+    made = (tmp_path / "c.tif").stat().st_mtime_ns
+    [second] = predict(scene, bundle, tmp_path / "c.tif", options)
+    assert (tmp_path / "c.tif").stat().st_mtime_ns == made
+    assert second.windows == 0
+    assert second.pixels == first.pixels
+    assert second.runtime == first.runtime
+
+
+def test_result_of_other_settings_is_not_taken_for_finished(tmp_path, scene, bundle):
+    predict(scene, bundle, tmp_path / "c.tif", FP32)
+    other = dataclasses.replace(FP32, resume=True, blend="mean")
+    with pytest.raises(OutputError, match="already exists"):
+        predict(scene, bundle, tmp_path / "c.tif", other)
+
+
+@pytest.mark.parametrize("change", ["settings", "scene", "raster", "journal"])
+def test_what_does_not_fit_is_begun_anew(tmp_path, monkeypatch, caplog, scene, bundle, change):
+    monkeypatch.setattr(sink, "CHECKPOINT_SECONDS", 0)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, bundle, folder / "c.tif", options_for(folder), progress=Stop(1100))
+    changes = {}
+    if change == "settings":
+        changes = {"blend": "mean"}
+    elif change == "scene":
+        os.utime(scene, ns=(1, 1))
+    elif change == "raster":
+        for path in folder.glob(".*.tif"):
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        for path in folder.glob(".*.journal"):
+            path.write_bytes(b"[]\n")
+    caplog.clear()
+    predict(scene, bundle, folder / "c.tif", options_for(folder, resume=True, **changes))
+    assert not hidden(folder)
+    if change != "journal":
+        assert "begins anew" in caplog.text
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    predict(scene, bundle, fresh / "c.tif", options_for(fresh, **changes))
+    assert content(folder) == content(fresh)
+
+
+def test_run_without_resume_begins_anew_and_leaves_nothing_hidden(
+    tmp_path, monkeypatch, scene, bundle
+):
+    monkeypatch.setattr(sink, "CHECKPOINT_SECONDS", 0)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, bundle, folder / "c.tif", FP32, progress=Stop(1100))
+    [result] = predict(scene, bundle, folder / "c.tif", FP32)
+    assert result.windows > 50
+    assert not hidden(folder)
+
+
+def test_early_stop_leaves_nothing(tmp_path, scene, bundle):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, bundle, folder / "c.tif", FP32, progress=Stop(100))
+    assert not list(folder.iterdir())
+
+
+SCRIPT = """
+import sys
+from geoseg.engine import sink
+from geoseg.predict import PredictOptions, predict
+sink.CHECKPOINT_SECONDS = 0
+predict(*sys.argv[1:4], PredictOptions(precision="fp32", device="cpu", backend="torch",
+                                       blend="hann", resume=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_killed_process_is_gone_on_with(tmp_path, scene, bundle):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    predict(scene, bundle, tmp_path / "c.tif", FP32)
+    command = [sys.executable, "-c", SCRIPT, scene, bundle, folder / "c.tif"]
+    journals = []
+    for size in (1, 2, 3):
+        process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
+        while process.poll() is None and lines(folder) <= size:
+            time.sleep(0.01)
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        journals.append(lines(folder))
+    assert max(journals) > 1
+    subprocess.run(list(map(str, command)), check=True, stderr=subprocess.DEVNULL)
+    assert (folder / "c.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
+    assert not hidden(folder)
+
+
+def lines(folder: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in folder.glob(".*.journal"))
