@@ -7,6 +7,7 @@ import importlib.util
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -182,7 +183,7 @@ def _exported(bundle: ModelBundle, kind: WindowKind, precision: Precision, count
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:  # noqa: ANN401 - a generator of nothing
+def _quiet() -> Iterator[None]:
     """Keep the exporter from logging and printing about its steps."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

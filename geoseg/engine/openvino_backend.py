@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -147,13 +148,26 @@ def _converted(bundle: ModelBundle, kind: WindowKind) -> Any:  # noqa: ANN401 - 
     import openvino
 
     network, example = export_parts(bundle, kind, 1)
-    with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.no_grad():
+    with _own_logging(), torch.inference_mode(mode=False), torch.no_grad():
         warnings.simplefilter("ignore")  # of the tracer, about sizes that are fixed here
         # Traced here, since the converter would run and compare the network two times more.
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
         model = openvino.convert_model(traced, example_input=example)
     model.reshape({0: list(example[0].shape), 1: list(example[1].shape)})
     return model
+
+
+@contextlib.contextmanager
+def _own_logging() -> Iterator[None]:
+    """Undo what the converter does to logging and warnings of the whole process."""
+    root = logging.getLogger()
+    level, handlers, filters = root.level, root.handlers[:], root.filters[:]
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:], root.filters[:] = handlers, filters
 
 
 def _quantised(
@@ -169,7 +183,7 @@ def _quantised(
     nncf.set_log_level(logging.ERROR)
     count = len(calibration.pixels)
     dataset = nncf.Dataset(range(count), inputs)
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    with _own_logging(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         return nncf.quantize(
             model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=count

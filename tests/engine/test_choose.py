@@ -1,41 +1,38 @@
 """Run-times agree with PyTorch in fp32, and `auto` takes none that does not."""
 
+import sys
+import time
+import weakref
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
 import torch
 from affine import Affine
+from exact_networks import (
+    CPU,
+    SAMPLES,
+    SIZE,
+    UNITS,
+    by_torch,
+    identity_bundle,
+    kind,
+    make_bundle,
+    trained_bundle,
+    windows,
+)
 
-from geoseg.engine.backends import TorchBackend
+from geoseg.engine import choose as choose_module
+from geoseg.engine.backends import CompiledBackend, TorchBackend
 from geoseg.engine.choose import BackendChooser
 from geoseg.engine.layout import Layout
 from geoseg.engine.pipeline import visible
-from geoseg.engine.window_network import Units
-from geoseg.errors import ConfigError
-from geoseg.geo.legend import Legend
+from geoseg.engine.runtimes import check_runtime
+from geoseg.errors import ConfigError, WorkError
 from geoseg.geo.raster import Scene
-from geoseg.nn.bundle import ModelBundle
-from geoseg.nn.card import ModelCard
 from geoseg.nn.device import has_bf16
-from geoseg.nn.models import ModelSpec, build_model
-from geoseg.nn.scaling import Scaling
-
-CPU = torch.device("cpu")
-SIZE = 64
-
-
-STANDARDIZE = Scaling(kind="standardize", mean=(120.0,) * 3, std=(60.0,) * 3)
-
-
-def make_bundle(arch="unet", encoder="resnet18", scaling=STANDARDIZE):
-    torch.manual_seed(0)
-    spec = ModelSpec(arch=arch, encoder=encoder, in_channels=3, classes=4)
-    card = ModelCard(
-        spec=spec, legend=Legend.of_values(range(4)).to_dict(), bands=("", "", ""),
-        dtype="uint8", window=SIZE, stride=SIZE // 2,
-        scaling=scaling,
-    )  # fmt: skip
-    return ModelBundle.of(build_model(spec), card)
+from geoseg.nn.models import SegmentationModel
 
 
 def make_scene(path, dtype="uint8", height=200):
@@ -48,42 +45,23 @@ def make_scene(path, dtype="uint8", height=200):
     return Scene.open(path)
 
 
+def layout_of(scene):
+    return Layout.of(scene.grid.shape, SIZE, SIZE // 2)
+
+
 def choose(bundle, scene, **options):
-    layout = Layout.of(scene.grid.shape, SIZE, SIZE // 2)
-    return BackendChooser(bundle, device="cpu", **options).choose(
-        scene, Units(nodata=0), layout, visible
-    )
+    chooser = BackendChooser(bundle, device="cpu", **options)
+    return chooser.choose(scene, UNITS, layout_of(scene), visible)
 
 
-def batch(dtype, count=3):
-    draw = np.random.default_rng(1)
-    pixels = torch.from_numpy(draw.integers(0, 255, (count, 3, SIZE, SIZE)).astype(dtype))
-    return pixels, torch.from_numpy(draw.random((count, SIZE, SIZE)) > 0.1)
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-@pytest.mark.parametrize("masked", [True, False])
-def test_openvino_gives_the_probabilities_of_pytorch(tmp_path, dtype, masked):
-    pytest.importorskip("openvino")
-    bundle, scene = make_bundle(), make_scene(tmp_path / "scene.tif", dtype)
-    choice = choose(bundle, scene, backend="openvino", precision="fp32")
-    pixels, valid = batch(dtype)
-    expected = TorchBackend(bundle, Units(nodata=0), CPU, "fp32").scores(
-        pixels, valid if masked else None
-    )
-    scores = choice.backend.scores(pixels, valid if masked else None)
-    assert (scores - expected).abs().max() < 1e-4
-
-
-@pytest.mark.slow
-def test_compiled_gives_the_probabilities_of_pytorch_also_for_a_smaller_batch(tmp_path):
-    bundle, scene = make_bundle(), make_scene(tmp_path / "scene.tif")
-    choice = choose(bundle, scene, backend="compile", precision="fp32", batch_size=2)
-    pixels, valid = batch("uint8")
-    expected = TorchBackend(bundle, Units(nodata=0), CPU, "fp32").scores(pixels, valid)
-    for part in (slice(0, 2), slice(2, 3)):
-        scores = choice.backend.scores(pixels[part], valid[part])
-        assert (scores - expected[part]).abs().max() < 1e-4
+@pytest.fixture
+def scene(tmp_path):
+    return make_scene(tmp_path / "scene.tif")
 
 
 def test_few_windows_run_in_fp32_without_a_comparison(tmp_path):
@@ -94,9 +72,7 @@ def test_few_windows_run_in_fp32_without_a_comparison(tmp_path):
 def test_auto_tells_how_far_it_agrees(tmp_path):
     """Scores that are the scene's own bytes, which bf16 holds exactly."""
     scene = make_scene(tmp_path / "scene.tif")
-    bundle = make_bundle("linear", "none", Scaling())
-    bundle.state["network.weight"][:] = torch.eye(4, 3)[:, :, None, None]
-    bundle.state["network.bias"].zero_()
+    bundle = identity_bundle()
     choice = choose(bundle, scene)
     assert choice.agreement == 1.0
     assert str(choice).endswith("as fp32")
@@ -128,3 +104,179 @@ def test_a_run_time_that_is_not_installed_names_its_extra(tmp_path, monkeypatch)
     scene = make_scene(tmp_path / "scene.tif")
     with pytest.raises(ConfigError, match=r"geoseg\[openvino\]"):
         choose(make_bundle("linear", "none"), scene, backend="openvino")
+
+
+@pytest.mark.parametrize("name", ["torch", "compile", "onnx"])
+def test_int8_is_of_openvino_alone(name):
+    with pytest.raises(ConfigError, match=f"{name} has no int8.*openvino"):
+        BackendChooser(identity_bundle(), backend=name, precision="int8")
+
+
+def test_int8_tells_how_far_it_agrees_and_warns(caplog):
+    """Scores of random numbers have many near-ties, which 8 bits cannot tell apart."""
+    pytest.importorskip("nncf")
+    bundle, scene = trained_bundle(), Scene.open(SAMPLES / "west.tif")
+    torch.manual_seed(0)
+    for name, tensor in bundle.state.items():
+        if name.endswith("weight") and tensor.ndim == 4:
+            tensor.add_(0.5 * tensor.std() * torch.randn(tensor.shape))
+    chooser = BackendChooser(bundle, precision="int8", device="cpu")
+    layout = Layout.of(scene.grid.shape, 160, 160)
+    choice = chooser.choose(scene, UNITS, layout, visible)
+    assert (choice.name, choice.precision) == ("openvino", "int8")
+    assert 0.3 < choice.agreement < 0.995
+    assert "taken, as you asked for it" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnx"])
+def test_a_network_that_cannot_be_exported_runs_by_torch(scene, monkeypatch, caplog, name):
+    def only_by_torch(self, image):
+        return self.network(image + 0 * torch.special.bessel_j0(image))
+
+    monkeypatch.setattr(SegmentationModel, "forward", only_by_torch)
+    choice = choose(identity_bundle(), scene, backend=name, precision="fp32")
+    assert str(choice) == "torch cpu fp32"
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert f"{name} is not taken: cannot" in warnings[0].getMessage()
+    pixels, valid = windows(count=1)
+    assert torch.equal(
+        choice.backend.scores(pixels, valid), by_torch(identity_bundle(), kind(), pixels, valid)
+    )
+
+
+def test_a_network_that_cannot_be_compiled_runs_by_torch(scene, monkeypatch, caplog):
+    torch._dynamo.reset()
+    with torch._inductor.config.patch({"cpp.cxx": ("/no/such/compiler",)}):
+        choice = choose(identity_bundle(), scene, backend="compile", precision="fp32")
+    assert str(choice) == "torch cpu fp32"
+    assert "compile is not taken: torch.compile failed (" in caplog.text
+
+
+def test_a_trace_that_took_the_wrong_branch_is_not_taken(scene, monkeypatch, caplog):
+    """A trace keeps the branch of its example, whose values are all 1."""
+    pytest.importorskip("openvino")
+
+    def forward(self, image):
+        logits = self.network(image)
+        return -logits if image.mean() > 1 else logits
+
+    monkeypatch.setattr(SegmentationModel, "forward", forward)
+    choice = choose(identity_bundle(), scene, backend="openvino", precision="fp32")
+    assert str(choice) == "torch cpu fp32"
+    assert "openvino fp32 gives the class of fp32 for" in caplog.text
+
+
+def test_networks_not_taken_are_dropped(scene, monkeypatch):
+    made = []
+    build = TorchBackend.__init__
+    monkeypatch.setattr(
+        TorchBackend,
+        "__init__",
+        lambda self, *args, **more: (made.append(weakref.ref(self)), build(self, *args, **more))[1],
+    )
+    choice = choose(make_bundle(), scene, precision="bf16" if has_bf16(CPU) else "fp32")
+    assert [ref() for ref in made if ref() is not None] == [choice.backend]
+
+
+def test_a_run_time_serves_the_next_scene_too(scene):
+    chooser = BackendChooser(identity_bundle(), device="cpu", precision="fp32")
+    layout = layout_of(scene)
+    first = chooser.choose(scene, UNITS, layout, visible)
+    assert chooser.choose(scene, UNITS, layout, visible).backend is first.backend
+
+
+def test_measuring_tells_the_seconds_of_a_window(scene):
+    class Slow:
+        device, classes = CPU, 4
+
+        def scores(self, pixels, valid):
+            assert pixels.shape == (2, 3, SIZE, SIZE)
+            time.sleep(0.1)
+            return torch.zeros(2, 4, SIZE, SIZE)
+
+    chooser = BackendChooser(identity_bundle(), device="cpu", precision="fp32")
+    choice = chooser.choose(scene, UNITS, layout_of(scene), visible)
+    assert choice.window_seconds is None
+    slow = replace(choice, backend=Slow())
+    measured = chooser.measure(slow, scene, layout_of(scene), visible)
+    assert measured.window_seconds == pytest.approx(0.05, rel=0.2)
+
+
+def test_restored_is_the_same_run_time(scene):
+    chooser = BackendChooser(identity_bundle(), device="cpu")
+    choice = chooser.restore("torch", "fp32", 3, scene, UNITS, layout_of(scene))
+    assert (choice.name, choice.precision, choice.batch_size) == ("torch", "fp32", 3)
+    assert choice.agreement is None
+    pixels, _ = windows()
+    assert torch.equal(choice.backend.scores(pixels, None)[:, :3], pixels.float())
+
+
+def test_restoring_what_is_not_installed_names_its_extra(scene, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    chooser = BackendChooser(identity_bundle(), device="cpu")
+    with pytest.raises(ConfigError, match=r"geoseg\[openvino\]"):
+        chooser.restore("openvino", "fp32", 2, scene, UNITS, layout_of(scene))
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_windows_of_another_side_run_by_the_same_run_time(scene, name):
+    pytest.importorskip("openvino")
+    bundle = make_bundle("linear", "none")
+    chooser = BackendChooser(bundle, device="cpu", backend=name, precision="fp32")
+    choice = chooser.choose(scene, UNITS, layout_of(scene), visible)
+    assert chooser.at_side(choice, SIZE, scene, UNITS) is choice.backend
+    backend = chooser.at_side(choice, 96, scene, UNITS)
+    pixels, valid = windows(side=96)
+    expected = by_torch(bundle, kind(side=96), pixels, valid)
+    assert (backend.scores(pixels, valid) - expected).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("costs", "expected"),
+    [
+        pytest.param({1: 1.0, 2: 1.9, 4: 3.0}, 4, id="grows"),
+        pytest.param({1: 1.0, 2: 1.99, 4: 1.0}, 1, id="first-is-best"),
+        pytest.param({1: 1.0, 2: 1.8, 4: 3.5}, 2, id="too-little-gain"),
+    ],
+)
+def test_batch_is_enlarged_while_windows_get_cheaper(scene, monkeypatch, costs, expected):
+    """Seconds that each size of a batch takes, in place of the clock."""
+    monkeypatch.setattr(
+        choose_module,
+        "seconds_per_window",
+        lambda backend, probe, calls: costs[len(probe.pixels)] / len(probe.pixels),
+    )
+    assert (
+        choose(identity_bundle(), scene, precision="fp32", batch_size="auto").batch_size == expected
+    )
+
+
+def test_batch_is_not_enlarged_beyond_the_memory(scene, monkeypatch):
+    scores = TorchBackend.scores
+
+    def small(self, pixels, valid):
+        if len(pixels) > 2:
+            raise torch.OutOfMemoryError("no memory")
+        return scores(self, pixels, valid)
+
+    monkeypatch.setattr(TorchBackend, "scores", small)
+    monkeypatch.setattr(
+        choose_module, "seconds_per_window", lambda _, probe, calls: 1 / len(probe.pixels)
+    )
+    assert choose(identity_bundle(), scene, precision="fp32", batch_size="auto").batch_size == 2
+
+
+def test_openvino_needs_the_processor():
+    with pytest.raises(ConfigError, match="runs on the processor"):
+        check_runtime("openvino", torch.device("cuda", 0), "fp32")
+
+
+def test_compiled_is_restored_and_refused_before_the_run(scene, monkeypatch):
+    def fails(self, pixels, valid):
+        raise WorkError("--backend compile", "torch.compile failed (no compiler)", "Choose torch")
+
+    monkeypatch.setattr(CompiledBackend, "scores", fails)
+    chooser = BackendChooser(identity_bundle(), device="cpu")
+    with pytest.raises(ConfigError, match="no compiler"):
+        chooser.restore("compile", "fp32", 2, scene, UNITS, layout_of(scene))

@@ -70,3 +70,29 @@ def test_activations():
     assert activate(logits, "softmax").flatten().tolist() == pytest.approx([0.25, 0.75], abs=3e-3)
     assert activate(logits, "sigmoid").flatten().tolist() == pytest.approx([0.5, 0.75], abs=3e-3)
     assert activate(logits, "none").dtype == torch.float32
+
+
+def test_another_size_is_smoothed_on_the_way_and_brought_back():
+    """A plane stays a plane away from the edges, whatever the way."""
+    bundle = identity(2)
+    pixels = torch.arange(128.0).reshape(1, 2, 8, 8)
+    scores = WindowNetwork(bundle, Units(), 4)(pixels)
+    assert scores.shape == pixels.shape
+    assert torch.allclose(scores[0, :, 3:5, 3:5], pixels[0, :, 3:5, 3:5], atol=1e-4)
+
+
+def test_its_own_size_changes_nothing():
+    pixels = torch.rand(1, 2, 8, 8)
+    assert torch.equal(WindowNetwork(identity(2), Units(), 8)(pixels), pixels)
+
+
+def identity(bands):
+    spec = ModelSpec(arch="linear", in_channels=bands, classes=bands)
+    card = ModelCard(
+        spec=spec, legend=Legend.of_values(range(bands)).to_dict(), bands=("",) * bands,
+        dtype="float32", scaling=Scaling(), window=8, stride=8, activation="none",
+    )  # fmt: skip
+    bundle = ModelBundle.of(build_model(spec), card)
+    bundle.state["network.weight"][:] = torch.eye(bands)[:, :, None, None]
+    bundle.state["network.bias"].zero_()
+    return bundle
