@@ -52,8 +52,8 @@ _GAIN = 0.2
 """Share of PyTorch's time, warm and by the same numbers, that a compiled run-time saves at the
 least: 0.2 was measured for a U-Net on AVX-512 BF16, 0.5 on AMX."""
 
-_FEW_WINDOWS = 4
-"""Up to here fp32 ends before a comparison with it would."""
+_FEW_WINDOWS = 8
+"""Up to here fp32 ends before a comparison with it would: measured were 4 to 12 windows."""
 
 _SETUP_SECONDS: dict[BackendName, float] = {"openvino": 5.0, "onnx": 5.0, "compile": 30.0}
 """What it takes to compile; a scene must have more to gain than this."""
