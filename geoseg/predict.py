@@ -10,7 +10,7 @@ from pathlib import Path
 from geoseg.engine.area import hide_outside
 from geoseg.engine.crew import Crew
 from geoseg.engine.ensemble import Ensemble
-from geoseg.engine.finished import is_begun, is_finished, read_outcome
+from geoseg.engine.finished import finished_files, read_outcome
 from geoseg.engine.options import Estimate, PredictOptions, PredictResult
 from geoseg.engine.pipeline import visible
 from geoseg.engine.scene_job import SceneJob
@@ -132,7 +132,7 @@ def _plan(
     paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
     jobs = [_job(path, ensemble, output, options, many=len(paths) > 1) for path in paths]
     inputs = [path for path in (*paths, *names, options.aoi) if path]
-    check_targets([(job.own.path, job.targets, job.overwrite) for job in jobs], inputs)
+    check_targets([(job.own.path, job.targets, job.replaceable) for job in jobs], inputs)
     hides = hide_outside(options.aoi, [job.own for job in jobs])
     return ensemble, [replace(job, hide=hide) for job, hide in zip(jobs, hides, strict=True)]
 
@@ -155,16 +155,17 @@ def _job(
     """What is to be done for one scene; the area of interest is looked at later."""
     views = ensemble.look_at(path)
     own = Scene.open(path, replace(views.scene.options, resolution=None))
+    targets = targets_of(path, output, options, many=many)
     job = SceneJob(
         views=views,
         own=own,
         hide=visible,
-        targets=targets_of(path, output, options, many=many),
+        targets=targets,
         settings=settings_of(views, ensemble, options),
-        overwrite=options.overwrite,
+        replaceable=frozenset(targets.files if options.overwrite else ()),
     )
-    if options.resume and (is_finished(job) or is_begun(job)):
-        return replace(job, overwrite=True)  # what is there is of the same run
+    if options.resume:
+        return replace(job, replaceable=job.replaceable | finished_files(job))
     return job
 
 
@@ -176,16 +177,18 @@ def _predict_scene(
     progress: Progress,
 ) -> PredictResult:
     """The rasters of a scene, and its polygons; what an earlier run has finished stays."""
-    if options.resume and is_finished(job):
+    targets = job.targets
+    finished = finished_files(job) if options.resume else frozenset()
+    if finished.issuperset(targets.rasters):
         outcome = read_outcome(job, ensemble.legend)
     else:
         outcome = SceneRun(job, ensemble, crew, options).run(progress)
-    targets = job.targets
-    if targets.polygons is not None:
+    if targets.polygons is not None and targets.polygons not in finished:
+        overwrite = targets.polygons in job.replaceable
         vectorize(
             targets.classes,
             targets.polygons,
-            VectorizeOptions(scene=Path(job.own.path).name, overwrite=job.overwrite),
+            VectorizeOptions(scene=Path(job.own.path).name, overwrite=overwrite),
             probabilities=targets.probabilities,
             progress=progress,
         )

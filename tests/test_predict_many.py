@@ -3,14 +3,17 @@
 import dataclasses
 import json
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import torch
 from affine import Affine
 
 from geoseg.engine import crew, parts, sink
-from geoseg.errors import BundleError, ConfigError, OutputError
+from geoseg.engine.choose import BackendChooser
+from geoseg.errors import BundleError, ConfigError, OutputError, WorkError
 from geoseg.geo.legend import Legend, LegendClass
 from geoseg.geo.raster import SceneOptions
 from geoseg.nn.bundle import ModelBundle
@@ -209,6 +212,7 @@ def test_scales_of_the_identity_are_the_smooth_part_of_the_scene(
         ({"scales": ()}, "--scales: names none"),
         ({"scales": (0.01,)}, r"--scales: 0\.01 is not within"),
         ({"scales": (0.5, 1), "mode": "resize"}, "--scales: means nothing with"),
+        ({"max_memory": 1 << 40, "mode": "resize"}, "--max-memory: means nothing with"),
         ({"batch_size": 0}, "--batch-size: 0 is below 1"),
     ],
 )
@@ -257,3 +261,71 @@ def test_timings_add_up(tmp_path, scene, identity):
     again = dataclasses.replace(FP32, overwrite=True)
     [silent] = predict(scene, identity, tmp_path / "c.tif", again)
     assert silent.timings is None
+
+
+def test_nan_of_the_network_is_an_error_of_a_resized_scene_too(tmp_path, scene):
+    broken = linear_bundle(tmp_path / "broken.safetensors", np.eye(3) * 3e38)
+    options = dataclasses.replace(FP32, mode="resize", scale=1e30)
+    with pytest.raises(WorkError, match=r"scene\.tif: the network gave NaN or infinity"):
+        predict(scene, broken, tmp_path / "c.tif", options)
+
+
+@pytest.mark.parametrize("resolution", [1.3, 2.0, 5.0])
+def test_pixels_without_data_thin_no_scores_of_another_resolution(
+    tmp_path, scene, identity, resolution
+):
+    """A scene of one value, but for a hole in it: the value comes back up to the hole's edge."""
+    path = tmp_path / "hole.tif"
+    values = np.full((3, 170, 1100), 5, np.float32)
+    values[:, 30:140, 200:900] = -1
+    with rasterio.open(scene) as like:
+        profile = like.profile | {"nodata": -1}
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(values)
+    bands = SceneOptions(resolution=resolution, bands=(1, 2, 3))
+    made, result = probabilities(path, identity, tmp_path / "out", scene=bands)
+    valid = ~np.isnan(made[0])
+    assert np.abs(made[:, valid] - 5).max() <= 1e-5
+    assert not (valid & (values[0] == -1)).any()
+    missed = (values[0] != -1) & ~valid
+    assert missed.sum() <= 2 * (110 + 700) * resolution / 0.5
+    assert result.nodata_pixels == (~valid).sum()
+
+
+def test_area_far_from_the_first_windows_is_compared_on_too(tmp_path, scene, identity):
+    area = geopandas.GeoDataFrame(
+        geometry=[shapely.box(5e5 + 500, 5e6 - 80, 5e5 + 540, 5e6 - 40)], crs="EPSG:32632"
+    )
+    area.to_file(tmp_path / "area.gpkg")
+    options = dataclasses.replace(FP32, aoi=tmp_path / "area.gpkg", timings=True)
+    [result] = predict(scene, identity, tmp_path / "c.tif", options)
+    assert result.windows < 100
+    assert result.timings["bare_forward"] is not None
+
+
+def test_time_of_symmetries_is_counted_once(tmp_path, monkeypatch, scene, identity):
+    def measured(self, choice, *_):
+        return dataclasses.replace(choice, window_seconds=0.5)
+
+    monkeypatch.setattr(BackendChooser, "measure", measured)
+    options = dataclasses.replace(FP32, tta="d4")
+    [told] = estimate(scene, identity, tmp_path / "c.tif", options)
+    assert told.windows == 10 * 68 * 8
+    assert told.seconds == pytest.approx(10 * 68 * 8 * 0.5 / 0.95)
+
+
+def test_scenes_one_after_the_other_are_cut_alike(tmp_path, monkeypatch, scene, identity):
+    """The strips of the first scene are not taken for what the second one needs."""
+    planned = []
+    plan = parts.panel_width
+
+    def record(max_memory, need, *rest):
+        planned.append(need.fixed)
+        return plan(max_memory, need, *rest)
+
+    monkeypatch.setattr(parts, "panel_width", record)
+    for name in "ab":
+        (tmp_path / f"{name}.tif").write_bytes(scene.read_bytes())
+    options = dataclasses.replace(FP32, max_memory=64 << 30)
+    predict([tmp_path / "a.tif", tmp_path / "b.tif"], identity, tmp_path / "maps", options)
+    assert abs(planned[1] - planned[0]) < 30 << 20

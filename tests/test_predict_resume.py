@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ import torch
 from affine import Affine
 
 from geoseg.engine import parts, sink
-from geoseg.errors import OutputError
+from geoseg.errors import OutputError, WorkError
+from geoseg.geo.cog import RasterWriter, partial_path
 from geoseg.geo.legend import Legend
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.card import ModelCard
@@ -135,7 +137,7 @@ def test_result_of_other_settings_is_not_taken_for_finished(tmp_path, scene, bun
         predict(scene, bundle, tmp_path / "c.tif", other)
 
 
-@pytest.mark.parametrize("change", ["settings", "scene", "raster", "journal"])
+@pytest.mark.parametrize("change", ["settings", "scene", "rasters", "second raster", "journal"])
 def test_what_does_not_fit_is_begun_anew(tmp_path, monkeypatch, caplog, scene, bundle, change):
     monkeypatch.setattr(sink, "CHECKPOINT_SECONDS", 0)
     folder = tmp_path / "out"
@@ -147,14 +149,20 @@ def test_what_does_not_fit_is_begun_anew(tmp_path, monkeypatch, caplog, scene, b
         changes = {"blend": "mean"}
     elif change == "scene":
         os.utime(scene, ns=(1, 1))
-    elif change == "raster":
+    elif change == "rasters":
         for path in folder.glob(".*.tif"):
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif change == "second raster":
+        partial_path(folder / "p.tif").unlink()
     else:
         for path in folder.glob(".*.journal"):
             path.write_bytes(b"[]\n")
     caplog.clear()
-    predict(scene, bundle, folder / "c.tif", options_for(folder, resume=True, **changes))
+    resumed = options_for(folder, resume=True, **changes)
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, bundle, folder / "c.tif", resumed, progress=Stop(100))
+    assert not [path for path in folder.iterdir() if path.suffix == ".tif" and path.stem in "cp"]
+    predict(scene, bundle, folder / "c.tif", resumed)
     assert not hidden(folder)
     if change != "journal":
         assert "begins anew" in caplog.text
@@ -219,3 +227,92 @@ def test_killed_process_is_gone_on_with(tmp_path, scene, bundle):
 
 def lines(folder: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in folder.glob(".*.journal"))
+
+
+def test_resume_replaces_no_file_of_others(tmp_path, monkeypatch, scene, bundle):
+    monkeypatch.setattr(sink, "CHECKPOINT_SECONDS", 0)
+    (tmp_path / "p.tif").write_bytes(b"precious")
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, bundle, tmp_path / "c.tif", FP32, progress=Stop(1100))
+    with pytest.raises(OutputError, match=r"p\.tif: already exists"):
+        predict(scene, bundle, tmp_path / "c.tif", options_for(tmp_path, resume=True))
+    assert (tmp_path / "p.tif").read_bytes() == b"precious"
+
+
+def test_resume_makes_polygons_that_are_missing_and_leaves_those_that_are_there(
+    tmp_path, scene, bundle
+):
+    predict(scene, bundle, tmp_path / "c.tif", FP32)
+    options = dataclasses.replace(FP32, resume=True, polygons=tmp_path / "p.gpkg")
+    made = (tmp_path / "c.tif").stat().st_mtime_ns
+    predict(scene, bundle, tmp_path / "c.tif", options)
+    drawn = (tmp_path / "p.gpkg").read_bytes()
+    predict(scene, bundle, tmp_path / "c.tif", options)
+    assert (tmp_path / "p.gpkg").read_bytes() == drawn
+    assert (tmp_path / "c.tif").stat().st_mtime_ns == made
+
+
+def test_no_raster_is_published_before_all_are_checked(tmp_path, monkeypatch, scene, bundle):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    verify = RasterWriter._verify
+
+    def fail_for_probabilities(self, finished):
+        if self.path.name == "p.tif":
+            raise WorkError(self.path, "does not read back as written")
+        verify(self, finished)
+
+    monkeypatch.setattr(RasterWriter, "_verify", fail_for_probabilities)
+    with pytest.raises(WorkError, match=r"p\.tif"):
+        predict(scene, bundle, folder / "c.tif", options_for(folder))
+    assert not list(folder.iterdir())
+
+
+def test_resized_scene_is_gone_on_with(tmp_path, monkeypatch, scene, bundle):
+    monkeypatch.setattr(sink, "CHECKPOINT_SECONDS", 0)
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    once.mkdir()
+    twice.mkdir()
+    predict(scene, bundle, once / "c.tif", options_for(once, mode="resize"))
+    options = options_for(twice, mode="resize")
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, bundle, twice / "c.tif", options, progress=Stop(1200))
+    assert hidden(twice)
+    predict(scene, bundle, twice / "c.tif", options_for(twice, mode="resize", resume=True))
+    assert content(twice) == content(once)
+
+
+def test_interrupt_while_the_writer_is_waited_for_ends_it_first(tmp_path, monkeypatch):
+    """Nobody writes into a raster that is closed already."""
+    from geoseg.engine.fetch import fetch
+    from geoseg.engine.parts import Part
+    from geoseg.engine.pipeline import Counts
+    from geoseg.engine.timings import Timings
+
+    busy = []
+
+    class Writer:
+        profile = SimpleNamespace(dtype="uint8")
+
+        def write(self, data, window):
+            busy.append(True)
+            time.sleep(0.3)
+            busy.append(False)
+
+    part = Part((0, 512), (0, 4), (512, 512), Counts())
+    one = sink.Sink([Writer()], [255], [part], classes=(0,), journal=None, timings=Timings())
+    calls = []
+    join = one._thread.join
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 1:
+            time.sleep(0.1)
+            raise KeyboardInterrupt
+        join(*arguments)
+
+    monkeypatch.setattr(one._thread, "join", interrupted)
+    with pytest.raises(KeyboardInterrupt), one:
+        one.put(0, [fetch(torch.zeros(1, 512, 4, dtype=torch.uint8))], np.ones((512, 4), bool))
+    assert busy == [True, False]
+    assert not one._thread.is_alive()

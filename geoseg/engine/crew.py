@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field
 
 from geoseg.engine.backends import BackendName
 from geoseg.engine.choose import BackendChooser, Choice
@@ -16,6 +17,7 @@ from geoseg.engine.ensemble import Ensemble, SceneViews
 from geoseg.engine.options import PredictOptions
 from geoseg.engine.pipeline import Group
 from geoseg.engine.strips import Hide
+from geoseg.engine.timings import current_memory, peak_memory
 from geoseg.errors import ConfigError
 from geoseg.nn.device import Precision, resolve_device
 
@@ -37,6 +39,8 @@ class Crew:
         self._ensemble = ensemble
         self.devices = _devices(options)
         self._choosers = [ensemble.choosers(device) for device in self.devices]
+        self.base_memory = 0
+        """Bytes that the process takes with its run-times, warm, but without any scene."""
 
     def choose(self, views: SceneViews, hide: Hide, *, measure: bool) -> list[Choice]:
         """The run-time of each bundle for a scene.
@@ -46,20 +50,26 @@ class Crew:
             hide: What of it is to be predicted.
             measure: Whether the seconds of the bare forward pass are wanted.
         """
-        choices = self._ensemble.choose(self._choosers[0], views, hide)
-        return self._measured(choices, views, hide) if measure else choices
+        with self._weighing():
+            choices = self._ensemble.choose(self._choosers[0], views, hide)
+            return self._measured(choices, views, hide) if measure else choices
 
-    def restore(self, runtimes: object, views: SceneViews, hide: Hide) -> list[Choice] | None:
+    def restore(
+        self, runtimes: object, views: SceneViews, hide: Hide, *, measure: bool
+    ) -> list[Choice] | None:
         """The run-times of an earlier run, as `describe` told them; None if they are not to be had.
 
         Args:
             runtimes: What a journal holds; it is not trusted.
             views: The scene.
             hide: What of it is to be predicted.
+            measure: Whether the seconds of the bare forward pass are wanted.
         """
         try:
             described = [_Described.model_validate(each) for each in _listed(runtimes)]
-            return _restored(self._choosers[0], described, views, hide)
+            with self._weighing():
+                choices = _restored(self._choosers[0], described, views, hide)
+                return self._measured(choices, views, hide) if measure else choices
         except (ConfigError, ValueError) as error:
             logger.warning("the run-time of the earlier run is not to be had (%s)", error)
             return None
@@ -67,18 +77,31 @@ class Crew:
     def teams(self, choices: Sequence[Choice], views: SceneViews, hide: Hide) -> list[list[Group]]:
         """The networks on each device, with their windows."""
         teams: list[list[Group]] = []
-        for place, choosers in enumerate(self._choosers):
-            own = list(choices)
-            if place > 0:
-                own = _restored(choosers, _described(choices), views, hide)
-            teams.append(self._ensemble.groups(choosers, own, views, hide))
+        with self._weighing():
+            for place, choosers in enumerate(self._choosers):
+                own = list(choices)
+                if place > 0:
+                    own = _restored(choosers, _described(choices), views, hide)
+                teams.append(self._ensemble.groups(choosers, own, views, hide))
         return teams
+
+    @contextmanager
+    def _weighing(self) -> Iterator[None]:
+        """Learn how much memory run-times take: at first all, later what comes to it."""
+        before = current_memory()
+        yield
+        grown = max(current_memory() - before, 0)
+        self.base_memory = self.base_memory + grown if self.base_memory else peak_memory()
 
     def _measured(self, choices: list[Choice], views: SceneViews, hide: Hide) -> list[Choice]:
         return [
             chooser.measure(choice, view.scene, view.layout, hide)
             for chooser, choice, view in zip(self._choosers[0], choices, views.views, strict=True)
         ]
+
+
+_MOST_WINDOWS = 4096
+"""In a batch; a journal that tells of more is nonsense."""
 
 
 class _Described(BaseModel):
@@ -88,7 +111,7 @@ class _Described(BaseModel):
 
     name: BackendName
     precision: Precision
-    batch_size: PositiveInt
+    batch_size: Annotated[int, Field(ge=1, le=_MOST_WINDOWS)]
     agreement: float | None
 
 
@@ -138,6 +161,9 @@ def _listed(value: object) -> list[object]:
 
 def _devices(options: PredictOptions) -> list[torch.device]:
     """All GPUs, unless one is named or none is there."""
+    wants_processor = options.backend == "openvino" or options.precision == "int8"
+    if options.device == "auto" and wants_processor:
+        return [torch.device("cpu")]
     device = resolve_device(options.device)
     is_one = options.mode == "resize" or device.type != "cuda"
     if is_one or ":" in options.device:

@@ -54,6 +54,8 @@ class SceneViews:
     def cost(self, options: PredictOptions) -> int:
         """Forward passes of one window, over all bundles, scales and symmetries."""
         symmetries = len(SYMMETRIES[options.tta])
+        if options.mode == "resize":
+            return symmetries * len(self.views)
         return symmetries * sum(
             scaled_layout(view.layout, self.scene.grid.shape, scale, options).count
             for view in self.views
@@ -99,10 +101,12 @@ class Ensemble:
         scene = Scene.open(path, self._options.scene)
         bands = [self._bands(scene, bundle) for bundle in self.bundles]
         wanted = bands[0] if len(set(bands)) == 1 else tuple(sorted(set().union(*bands)))
+        is_float = np.dtype(scene.dtype).kind == "f"
         units = Units(
-            nodata=scene.nodata,
+            # NaN equals nothing; floats are looked through for it in any case.
+            nodata=None if is_float and np.isnan(scene.nodata or 0) else scene.nodata,
             factor=1.0 if self._options.scale is None else self._options.scale,
-            is_float=np.dtype(scene.dtype).kind == "f",
+            is_float=is_float,
         )
         views = tuple(
             View(
@@ -257,5 +261,10 @@ def _check_options(options: PredictOptions) -> None:
         if not _SCALES[0] <= scale <= _SCALES[1]:
             problem = f"{scale} is not within {_SCALES[0]} to {_SCALES[1]}"
             raise ConfigError("--scales", problem, "Give such as 0.75,1,1.25")
-    if options.mode == "resize" and options.scales != (1.0,):
-        raise ConfigError("--scales", "means nothing with --mode resize", "Leave one out")
+    if options.mode == "resize":
+        for option, is_given in (
+            ("--scales", options.scales != (1.0,)),
+            ("--max-memory", options.max_memory is not None),
+        ):
+            if is_given:
+                raise ConfigError(option, "means nothing with --mode resize", "Leave one out")

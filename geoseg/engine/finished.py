@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import rasterio
 
 from geoseg.engine.scene_job import SceneJob
 from geoseg.engine.scene_run import Outcome
 from geoseg.engine.settings import RUN_TAG, mark_of
-from geoseg.engine.unfinished import read_journal
 from geoseg.geo.gdal import GDAL_ERRORS
 from geoseg.geo.legend import Legend
 
 
-def is_finished(job: SceneJob) -> bool:
-    """Whether the rasters of a scene are there, made with the same settings, after the scene."""
-    rasters = job.targets.rasters
-    if not all(path.is_file() for path in rasters):
-        return False
-    changed = job.own.stamp[1]
-    if any(path.stat().st_mtime_ns < changed for path in rasters):
-        return False
-    return all(_mark(str(path)) == mark_of(job.settings) for path in rasters)
+def finished_files(job: SceneJob) -> frozenset[Path]:
+    """Outputs that are there, made with the same settings, after the scene was last changed.
 
-
-def is_begun(job: SceneJob) -> bool:
-    """Whether an earlier run with the same settings has left an unfinished scene."""
-    journal = read_journal(job)
-    if journal is None:
-        return False
-    journal.close()
-    return True
+    Polygons count where the rasters do, and they were made after them.
+    """
+    found = {path for path in job.targets.rasters if _is_finished(path, job)}
+    polygons, classes = job.targets.polygons, job.targets.classes
+    is_mapped = found.issuperset(job.targets.rasters)
+    if is_mapped and polygons is not None and _changed(polygons) >= _changed(classes):
+        found.add(polygons)
+    return frozenset(found)
 
 
 def read_outcome(job: SceneJob, legend: Legend) -> Outcome:
@@ -46,10 +40,16 @@ def read_outcome(job: SceneJob, legend: Legend) -> Outcome:
     return Outcome(pixels=found, windows=0, skipped=0, runtime=runtime, timings=None)
 
 
-def _mark(path: str) -> str | None:
+def _is_finished(path: Path, job: SceneJob) -> bool:
+    if not path.is_file() or _changed(path) < job.own.stamp[1]:
+        return False
     try:
         with rasterio.open(path) as dataset:
-            mark: str | None = dataset.tags().get(RUN_TAG)
-            return mark
+            return bool(dataset.tags().get(RUN_TAG) == mark_of(job.settings))
     except GDAL_ERRORS:
-        return None
+        return False
+
+
+def _changed(path: Path) -> int:
+    """When a file was changed; never, where it is missing."""
+    return path.stat().st_mtime_ns if path.is_file() else -1

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from geoseg.engine.panels import Need
 from geoseg.engine.pipeline import Group
+from geoseg.engine.resample import ROWS_AT_ONCE
 from geoseg.engine.strips import AHEAD, MOST_BYTES, buffer_rows, bytes_per_pixel
 from geoseg.geo.cog import BLOCK, RasterProfile
 from geoseg.geo.raster import Scene
@@ -24,34 +26,61 @@ _SCORE = 4
 _ENCODING = 10
 """Bytes for each pixel that is turned into a class: two scores, the class, a comparison."""
 
+_RESAMPLING = 5
+"""Copies of a row's scores while it is brought to another grid."""
+
 _SLACK = 1.1
 """What allocators lose."""
 
+_GPU_SHARE = 0.8
+"""Of a GPU's free memory that may be taken by what grows with the width of a panel."""
 
-def strip_need(scene: Scene, groups: Sequence[Group], profiles: Sequence[RasterProfile]) -> Need:
+
+def panel_need(
+    scene: Scene, own: Scene, groups: Sequence[Group], profiles: Sequence[RasterProfile]
+) -> Need:
     """Bytes for what grows with the width of a panel, networks apart.
 
     Args:
         scene: What is read.
+        own: The same on the grid of the outputs, whose columns are counted.
         groups: The networks with their windows.
         profiles: The rasters that are written.
     """
     members = [member for group in groups for member in group]
     window = max(member.layout.window for member in members)
     stride = max(member.layout.stride for member in members)
-    classes = members[0].backend.classes
+    scores = members[0].backend.classes * _SCORE
     written = sum(profile.count * np.dtype(profile.dtype).itemsize for profile in profiles) + 1
-    sums = classes * _SCORE * window * len(groups)
+    sums = scores * window * len(groups)
     strip = bytes_per_pixel(scene) * buffer_rows(window, min(scene.block_rows(), window))
-    averaged = stride * (classes * _SCORE * (len(groups) + 1) + _ENCODING + written)
-    waiting = written * ((BEHIND + 1) * stride + 2 * (BLOCK + stride))
+    averaged = stride * scores * (len(groups) + 1)
+    read = scene.grid.width / own.grid.width * (sums + strip + averaged)
     # A row of blocks is decoded once only if GDAL's cache holds it.
-    blocks = bytes_per_pixel(scene) * scene.block_rows()
-    per_column = round(_SLACK * (sums + strip + averaged + waiting + blocks))
-    fixed = BLOCK_CACHE + (AHEAD + 2) * MOST_BYTES + 2 * window * per_column
-    return Need(fixed=fixed, per_column=per_column)
+    blocks = bytes_per_pixel(own) * own.block_rows()
+    rows, resampled = stride, 0
+    if not scene.grid.matches(own.grid):
+        rows = ROWS_AT_ONCE
+        resampled = rows * (_RESAMPLING * (scores + _SCORE) + bytes_per_pixel(own))
+    made = rows * (_ENCODING + written) + resampled
+    waiting = written * ((BEHIND + 1) * rows + 2 * (BLOCK + rows))
+    per_column = round(_SLACK * (read + blocks + made + waiting))
+    margins = 2 * window * own.grid.width // scene.grid.width
+    return Need(
+        fixed=BLOCK_CACHE + (AHEAD + 2) * MOST_BYTES + margins * per_column, per_column=per_column
+    )
 
 
 def block_cache(scene: Scene, columns: int) -> int:
     """Bytes of GDAL's cache with which each block of a panel is decoded once."""
     return BLOCK_CACHE + columns * bytes_per_pixel(scene) * scene.block_rows()
+
+
+def free_gpu_memory(devices: Sequence[torch.device]) -> int | None:
+    """Bytes that panels may take on the GPU that has least; None without GPUs."""
+    free = []
+    for device in devices:
+        if device.type == "cuda":
+            unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+            free.append(torch.cuda.mem_get_info(device)[0] + unused)
+    return int(min(free) * _GPU_SHARE) if free else None

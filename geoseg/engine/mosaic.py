@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from geoseg.engine.layout import Layout
+from geoseg.engine.backends import Backend
+from geoseg.engine.layout import Axis, Layout
 
 
 class Mosaic:
@@ -22,25 +23,27 @@ class Mosaic:
     Args:
         layouts: Where the windows lie and how their pixels count; all over the same core.
         counts: How many networks give windows in each layout.
-        classes: Channels of the scores.
-        device: Where the sums are kept.
+        backend: Tells the channels of the scores, and where the sums are kept.
+        row: First row that is taken, that of the first window or above.
     """
 
     def __init__(
-        self, layouts: Sequence[Layout], counts: Sequence[int], classes: int, device: torch.device
+        self, layouts: Sequence[Layout], counts: Sequence[int], backend: Backend, row: int
     ) -> None:
+        device = backend.device
         self._layouts = layouts
         self._networks = sum(counts)
         self._height = max(layout.window for layout in layouts)
         self._left = min(layout.cols.begin for layout in layouts)
         width = max(layout.cols.end for layout in layouts) - self._left
-        self._sums = torch.zeros(classes, self._height, width, device=device)
+        self._sums = torch.zeros(backend.classes, self._height, width, device=device)
         self._has_shares = len(layouts) > 1
         self._is_plain = layouts[0].is_plain and not self._has_shares
-        self._weights: dict[tuple[bytes, bytes], Tensor] = {}
+        self._weights: dict[tuple[int, int], Tensor] = {}
+        self._shares: dict[bytes, Tensor] = {}
         totals = layouts[0].rows.totals, layouts[0].cols.totals
         self._row_totals, self._col_totals = (torch.from_numpy(t).to(device) for t in totals)
-        self.row = min(layout.rows.begin for layout in layouts)
+        self.row = row
         """First row that was not taken."""
 
     def add(self, layout: int, row_index: int, col_index: int, scores: Tensor) -> None:
@@ -104,14 +107,20 @@ class Mosaic:
         torch.div(sums, totals, out=out)
 
     def _window_weights(self, layout: int, row_index: int, col_index: int) -> Tensor:
-        """Weights (window, window); inner windows are all alike, so few are made."""
+        """Weights (window, window); those of one layout are few, and kept."""
         rows, cols = self._layouts[layout].rows, self._layouts[layout].cols
         if self._has_shares:
-            row, col = rows.share(row_index), cols.share(col_index)
-        else:
-            row, col = rows.weight(row_index), cols.weight(col_index)
-        key = row.tobytes(), col.tobytes()
+            return self._share(rows, row_index)[:, None] * self._share(cols, col_index)
+        key = rows.kinds[row_index], cols.kinds[col_index]
         if key not in self._weights:
-            outer = torch.from_numpy(row[:, None] * col)
-            self._weights[key] = outer.to(self._sums.device)
+            outer = rows.weight(row_index)[:, None] * cols.weight(col_index)
+            self._weights[key] = torch.from_numpy(outer).to(self._sums.device)
         return self._weights[key]
+
+    def _share(self, axis: Axis, index: int) -> Tensor:
+        """What part (window,) of each row or column a window gives, on the device."""
+        share = axis.share(index)
+        key = share.tobytes()
+        if key not in self._shares:
+            self._shares[key] = torch.from_numpy(share).to(self._sums.device)
+        return self._shares[key]

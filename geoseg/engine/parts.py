@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from geoseg.engine.journal import Journal, Mark
-from geoseg.engine.memory import strip_need
-from geoseg.engine.options import PredictOptions
+from geoseg.engine.memory import free_gpu_memory
 from geoseg.engine.panels import Need, bands, panel_width, split
 from geoseg.engine.pipeline import Counts, Group
 from geoseg.engine.resample import source_row
 from geoseg.engine.scene_job import SceneJob
-from geoseg.engine.timings import current_memory, peak_memory
-from geoseg.geo.cog import BLOCK, RasterProfile
+from geoseg.geo.cog import BLOCK
 
 Span = tuple[int, int]
 """First, and behind the last."""
-
-_GPU_SHARE = 0.8
-"""Of a GPU's free memory that may be taken by what grows with the width of a panel."""
 
 
 class Part:
@@ -90,24 +85,30 @@ class Part:
 def plan_parts(
     job: SceneJob,
     teams: Sequence[Sequence[Group]],
-    profiles: Sequence[RasterProfile],
-    options: PredictOptions,
+    need: Need,
+    max_memory: int | None,
 ) -> list[Part]:
     """Cut a scene so that each device has work and all fits into memory.
 
     Args:
         job: The scene.
         teams: The networks on each device.
-        profiles: The rasters that are written.
-        options: Tell the memory that may be taken.
+        need: Bytes for a panel, with all that is in memory already.
+        max_memory: Bytes that may be taken; None for as many as there are.
 
     Raises:
         ConfigError: If the memory does not suffice for the narrowest panel.
     """
     height, width = job.own.grid.shape
+    least = max(member.layout.window for group in teams[0] for member in group)
+    least = -(-least * width // job.views.scene.grid.width)
     panel = width
-    if options.mode == "stride":
-        panel = _panel_width(job, teams[0], profiles, options)
+    if max_memory is not None:
+        panel = panel_width(max_memory, need, width, least, BLOCK)
+    free = free_gpu_memory([groups[0][0].backend.device for groups in teams])
+    if free is not None:
+        fits = free // need.per_column - 2 * least
+        panel = min(panel, max(fits, least, BLOCK) // BLOCK * BLOCK)
     rows = bands(height, len(teams), BLOCK) if len(teams) > 1 else [(0, height)]
     return [
         make_part(job, teams[0], band, cols)
@@ -131,7 +132,8 @@ def restore_parts(journal: Journal, job: SceneJob, groups: Sequence[Group]) -> l
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return None
     height, width = job.own.grid.shape
-    return parts if sum(map(_area, parts)) == height * width else None
+    is_whole = sum(map(_area, parts)) == height * width
+    return parts if is_whole and not _overlap(parts) else None
 
 
 def _restored(entry: object, job: SceneJob, groups: Sequence[Group]) -> Part:
@@ -142,36 +144,12 @@ def _restored(entry: object, job: SceneJob, groups: Sequence[Group]) -> Part:
     return make_part(job, groups, (top, bottom), (left, right))
 
 
-def memory_need(
-    job: SceneJob, groups: Sequence[Group], profiles: Sequence[RasterProfile]
-) -> tuple[Need, int]:
-    """Bytes for panels and all that is in memory already, and the width of the whole scene.
-
-    The run-times are warm by now: what a forward pass takes is in the peak so far.
-    """
-    need = strip_need(job.views.scene, groups, profiles)
-    base = max(peak_memory(), current_memory())
-    return Need(fixed=need.fixed + base, per_column=need.per_column), job.views.scene.grid.width
-
-
-def _panel_width(
-    job: SceneJob,
-    groups: Sequence[Group],
-    profiles: Sequence[RasterProfile],
-    options: PredictOptions,
-) -> int:
-    """Columns of the outputs in a panel."""
-    need, width = memory_need(job, groups, profiles)
-    least = max(member.layout.window for group in groups for member in group)
-    panel = width
-    if options.max_memory is not None:
-        panel = panel_width(options.max_memory, need, width, least, BLOCK)
-    device = groups[0][0].backend.device
-    if device.type == "cuda":
-        free = int(torch.cuda.mem_get_info(device)[0] * _GPU_SHARE)
-        on_device = Need(fixed=2 * least * need.per_column, per_column=need.per_column)
-        panel = min(panel, panel_width(free, on_device, width, least, BLOCK))
-    return int(panel * job.own.grid.width / width) if panel < width else job.own.grid.width
+def _overlap(parts: Sequence[Part]) -> bool:
+    return any(
+        max(one.rows[0], two.rows[0]) < min(one.rows[1], two.rows[1])
+        and max(one.cols[0], two.cols[0]) < min(one.cols[1], two.cols[1])
+        for one, two in combinations(parts, 2)
+    )
 
 
 def _area(part: Part) -> int:

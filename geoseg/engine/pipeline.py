@@ -149,7 +149,8 @@ class _Run:
     ) -> None:
         self._members = [member for group in groups for member in group]
         self._strip, self._counts, self._timings = strip, counts, timings
-        self._mosaics = [_mosaic(group) for group in groups]
+        row = min(member.layout.rows.begin for member in self._members)
+        self._mosaics = [_mosaic(group, row) for group in groups]
         self._slots = [slot for place, group in enumerate(groups) for slot in _slots(place, group)]
         # With several members each row of windows ends its batches, so that all come in order.
         self._is_alone = len(self._members) == 1
@@ -218,11 +219,10 @@ class _Run:
                 yield first, scores[0] if len(scores) == 1 else count_votes(scores)
 
 
-def _mosaic(group: Group) -> Mosaic:
+def _mosaic(group: Group, row: int) -> Mosaic:
     layouts = {_key(member.layout): member.layout for member in group}
     counts = [sum(_key(member.layout) == key for member in group) for key in layouts]
-    backend = group[0].backend
-    return Mosaic(list(layouts.values()), counts, backend.classes, backend.device)
+    return Mosaic(list(layouts.values()), counts, group[0].backend, row)
 
 
 def _slots(place: int, group: Group) -> list[tuple[int, int]]:

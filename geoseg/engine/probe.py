@@ -14,8 +14,8 @@ from geoseg.engine.layout import Layout
 from geoseg.engine.strips import Hide, reflected
 from geoseg.geo.raster import Scene
 
-_MOST_TRIES = 64
-"""Windows that are read at the most to find some with data."""
+_FIRST_TRIES, _SPREAD_TRIES = 16, 240
+"""Windows that are read at the most to find some with data: at the begin, and all over."""
 
 _MOST_BYTES = 256 << 20
 """Of the windows that are read to calibrate."""
@@ -43,9 +43,14 @@ class Probe:
 
 
 def first_windows(scene: Scene, layout: Layout, hide: Hide, count: int) -> Probe | None:
-    """Read the first windows with data; None where the first many windows have none."""
-    places = [(row, col) for row in layout.rows.offsets for col in layout.cols.offsets]
-    return _read(scene, layout.window, hide, places[:_MOST_TRIES], count)
+    """Read the first windows with data, or else some from all over; None where none is found."""
+    cols = layout.cols.offsets
+    spread = np.random.default_rng(0).choice(
+        layout.count, size=min(_SPREAD_TRIES, layout.count), replace=False
+    )
+    picks = dict.fromkeys([*range(min(_FIRST_TRIES, layout.count)), *spread.tolist()])
+    places = ((layout.rows.offsets[pick // len(cols)], cols[pick % len(cols)]) for pick in picks)
+    return _read(scene, layout.window, hide, places, count)
 
 
 def spread_windows(

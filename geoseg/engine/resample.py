@@ -11,6 +11,10 @@ Span = tuple[int, int]
 """First, and behind the last."""
 
 
+ROWS_AT_ONCE = 256
+"""Rows of the target that are made in one go at the most."""
+
+
 class RowResampler:
     """Interpolates rows bilinearly between two grids that cover the same ground.
 
@@ -57,12 +61,12 @@ class RowResampler:
         end = first + scores.shape[1]
         low, high, share = self._rows
         ready = int((high < end).sum())  # ascending: the first `ready` rows have both neighbours
-        if ready > self._done:
-            rows = slice(self._done, ready)
+        while self._done < ready:
+            rows = slice(self._done, min(self._done + ROWS_AT_ONCE, ready))
             weight = share[rows, None].to(scores)
             upper, lower = scores[:, low[rows] - first], scores[:, high[rows] - first]
-            yield self._first + self._done, self._across(torch.lerp(upper, lower, weight))
-            self._done = ready
+            yield self._first + rows.start, self._across(torch.lerp(upper, lower, weight))
+            self._done = rows.stop
         next_row = min(int(low[ready]), end) if ready < len(low) else end
         self._kept, self._kept_first = scores[:, next_row - first :].clone(), next_row
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from geoseg.engine.ensemble import SceneViews
@@ -30,5 +31,5 @@ class SceneJob:
     settings: dict[str, Any]
     """What decides the pixels, as JSON."""
 
-    overwrite: bool
-    """Whether existing outputs may be replaced."""
+    replaceable: frozenset[Path]
+    """Outputs that may be replaced where they exist."""

@@ -19,9 +19,10 @@ from geoseg.engine.crew import Crew, describe
 from geoseg.engine.ensemble import Ensemble
 from geoseg.engine.fetch import Fetched, fetch
 from geoseg.engine.journal import Journal
-from geoseg.engine.memory import block_cache
+from geoseg.engine.memory import block_cache, panel_need
 from geoseg.engine.options import PredictOptions
-from geoseg.engine.parts import Part, memory_need, plan_parts, restore_parts
+from geoseg.engine.panels import Need
+from geoseg.engine.parts import Part, plan_parts, restore_parts
 from geoseg.engine.pipeline import Group, Member, ScoreRows, predict_windows
 from geoseg.engine.products import ClassProduct, ProbabilityProduct, Product
 from geoseg.engine.resample import RowResampler
@@ -39,7 +40,7 @@ from geoseg.engine.unfinished import (
     reopen,
     start_journal,
 )
-from geoseg.geo.cog import RasterProfile, RasterWriter
+from geoseg.geo.cog import RasterProfile, RasterWriter, publish_together
 from geoseg.geo.gdal import limit_block_cache
 from geoseg.geo.style import raster_attribute_xml, raster_qml
 from geoseg.progress import Progress, Task
@@ -96,6 +97,7 @@ class SceneRun:
             try:
                 self.choices = self._choose(crew)
                 self.teams = crew.teams(self.choices, job.views, job.hide)
+                self._base_memory = crew.base_memory
             except BaseException:
                 if self._journal is not None:
                     self._journal.close()
@@ -118,12 +120,11 @@ class SceneRun:
     @property
     def window_seconds(self) -> float | None:
         """Seconds of the bare forward pass of a window, on average over the networks."""
-        rounds = len(SYMMETRIES[self._options.tta])
         total, windows = 0.0, 0
         for choice, view in zip(self.choices, self._job.views.views, strict=True):
             if choice.window_seconds is None:
                 return None
-            total += view.layout.count * choice.window_seconds * rounds
+            total += view.layout.count * choice.window_seconds
             windows += view.layout.count
         return total / windows
 
@@ -133,7 +134,7 @@ class SceneRun:
         Raises:
             ConfigError: If the memory does not suffice for the narrowest one.
         """
-        return plan_parts(self._job, self.teams, self.profiles, self._options)
+        return plan_parts(self._job, self.teams, self._need(), self._options.max_memory)
 
     @property
     def bytes_per_pixel(self) -> int:
@@ -142,9 +143,13 @@ class SceneRun:
 
     def memory(self, parts: Sequence[Part]) -> int:
         """Bytes that the process will take with the scene cut so."""
-        need, width = memory_need(self._job, self.teams[0], self.profiles)
-        columns = max(part.cols[1] - part.cols[0] for part in parts)
-        return need.of(-(-columns * width // self._job.own.grid.width))
+        return self._need().of(_widest(parts))
+
+    def _need(self) -> Need:
+        """Bytes for a panel, with all that is in memory already."""
+        job = self._job
+        need = panel_need(job.views.scene, job.own, self.teams[0], self.profiles)
+        return replace(need, fixed=need.fixed + self._base_memory)
 
     def run(self, progress: Progress) -> Outcome:
         """Predict the scene and publish its rasters.
@@ -158,8 +163,9 @@ class SceneRun:
         with ExitStack() as stack:
             with timings.measure("setup"):
                 writers, journal, parts = self._open(stack)
-            self._set_block_cache(parts)
+            limit_block_cache(block_cache(job.own, _widest(parts)))
             before = sum(_finished_pixels(part) for part in parts)
+            done = sum(sum(part.counts.windows) for part in parts)
             total = sum(part.rows[1] - part.rows[0] for part in parts)
             with (
                 progress.task(Path(job.own.path).name, total, "rows") as task,
@@ -176,21 +182,24 @@ class SceneRun:
             found = {
                 value: sum(part.pixels.get(value, 0) for part in parts) for value in legend.values
             }
+            assert all(part.is_done for part in parts)
             writers[0].sidecars[".aux.xml"] = raster_attribute_xml(legend, found)
             writers[0].sidecars[".qml"] = raster_qml(legend)
             with timings.measure("finish"):
                 stack.close()
         height, width = job.own.grid.shape
-        return self._outcome(parts, found, height * width - before)
+        return self._outcome(parts, found, height * width - before, done)
 
     def _choose(self, crew: Crew) -> list[Choice]:
         """The run-times of the unfinished run, if there is one, or the best."""
         job, options = self._job, self._options
+        # Measuring warms the run-times: only then their memory is known.
+        measure = options.timings or options.max_memory is not None
         if self._journal is not None:
-            choices = crew.restore(self._journal.identity.get("runtimes"), job.views, job.hide)
+            runtimes = self._journal.identity.get("runtimes")
+            choices = crew.restore(runtimes, job.views, job.hide, measure=measure)
             if choices is not None:
                 return choices
-        measure = options.timings or options.max_memory is not None
         return crew.choose(job.views, job.hide, measure=measure)
 
     def _open(self, stack: ExitStack) -> tuple[list[RasterWriter], Journal, list[Part]]:
@@ -198,14 +207,14 @@ class SceneRun:
         job = self._job
         if self._journal is not None:
             parts = restore_parts(self._journal, job, self.teams[0])
-            writers = reopen(job, self.profiles, self._journal)
-            if parts is not None and writers is not None:
-                stack.push(JournalEnd(self._journal, job))
-                for writer in writers:
-                    stack.enter_context(writer)
-                return writers, self._journal, parts
+            if parts is not None and self._fits(parts):
+                begun = reopen(job, self.profiles, self._journal)
+                if begun is not None:
+                    stack.push(JournalEnd(self._journal, job))
+                    stack.enter_context(publish_together(begun))
+                    return begun, self._journal, parts
             self._journal.close()
-            _warn(job, "is damaged")
+            _warn(job, "is damaged, or takes more than --max-memory")
         parts = self.plan()
         identity = identity_of(job) | {
             "runtimes": describe(self.choices),
@@ -213,15 +222,16 @@ class SceneRun:
         }
         journal = start_journal(job, identity)
         stack.push(JournalEnd(journal, job))
-        writers = [
-            stack.enter_context(RasterWriter(path, profile, overwrite=job.overwrite, lasting=True))
-            for path, profile in zip(job.targets.rasters, self.profiles, strict=True)
-        ]
+        writers: list[RasterWriter] = []
+        stack.enter_context(publish_together(writers))
+        for path, profile in zip(job.targets.rasters, self.profiles, strict=True):
+            overwrite = path in job.replaceable
+            writers.append(RasterWriter(path, profile, overwrite=overwrite, lasting=True))
         return writers, journal, parts
 
-    def _set_block_cache(self, parts: Sequence[Part]) -> None:
-        columns = max(part.cols[1] - part.cols[0] for part in parts)
-        limit_block_cache(block_cache(self._job.own, columns))
+    def _fits(self, parts: Sequence[Part]) -> bool:
+        """Whether parts of an earlier run keep within the memory that this one may take."""
+        return self._options.max_memory is None or _widest(parts) <= _widest(self.plan())
 
     def _run_parts(self, parts: Sequence[Part], sink: Sink, task: Task) -> None:
         """Hand the parts to the devices."""
@@ -267,7 +277,7 @@ class SceneRun:
         scene, own = job.views.scene, job.own
         if self._options.mode == "resize":
             part.counts.windows = [1] * len(part.counts.windows)
-            return predict_resized(own, groups, hide=job.hide)
+            return predict_resized(own, groups, rows=rows, hide=job.hide, timings=self._timings)
         if scene.grid.matches(own.grid):
             cropped = _crop(groups, rows, part.cols)
             return predict_windows(
@@ -281,22 +291,26 @@ class SceneRun:
             counts=part.counts,
             timings=self._timings,
         )
-        bare = ((first, scores) for first, scores, _ in scored)
-        return resample_rows(bare, resampler, own, job.hide, part.cols)
+        return resample_rows(scored, resampler, own, job.hide, self._timings, part.cols)
 
-    def _outcome(self, parts: Sequence[Part], found: dict[int, int], fresh: int) -> Outcome:
+    def _outcome(
+        self, parts: Sequence[Part], found: dict[int, int], fresh: int, before: int
+    ) -> Outcome:
+        """What came of it; `fresh` pixels are of this run, `before` windows of an earlier one."""
         windows = sum(sum(part.counts.windows) for part in parts)
         skipped = sum(sum(part.counts.skipped) for part in parts)
         report = None
         if self._options.timings:
+            seconds = self.window_seconds
+            rounds = len(SYMMETRIES[self._options.tta])
             report = self._timings.report(
                 Run(
                     scene=self._job.own.path,
                     runtime=self.runtime,
-                    windows=windows,
+                    windows=windows - before,
                     skipped=skipped,
                     pixels=fresh,
-                    window_seconds=self.window_seconds,
+                    window_seconds=None if seconds is None else seconds * rounds,
                     devices=len(self.teams),
                 )
             )
@@ -316,6 +330,10 @@ def _products(job: SceneJob, ensemble: Ensemble, options: PredictOptions) -> lis
     if job.targets.probabilities is not None:
         products.append(ProbabilityProduct(legend, options.prob_dtype))
     return products
+
+
+def _widest(parts: Sequence[Part]) -> int:
+    return max(part.cols[1] - part.cols[0] for part in parts)
 
 
 def _warn(job: SceneJob, problem: str) -> None:

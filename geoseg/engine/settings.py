@@ -28,6 +28,7 @@ def settings_of(views: SceneViews, ensemble: Ensemble, options: PredictOptions) 
         "scene": Path(scene.path).name,
         "shape": list(scene.grid.shape),
         "transform": list(scene.grid.transform)[:6],
+        "crs": None if scene.grid.crs is None else scene.grid.crs.to_wkt(),
         "bands": list(scene.bands),
         "read": [scene.options.resolution, scene.options.resampling, scene.options.expand_palette],
         "windows": [[view.layout.window, view.layout.stride] for view in views.views],
@@ -37,7 +38,7 @@ def settings_of(views: SceneViews, ensemble: Ensemble, options: PredictOptions) 
         "scales": list(options.scales),
         "combine": options.combine,
         "scale": options.scale,
-        "aoi": None if options.aoi is None else _digest(Path(options.aoi)),
+        "aoi": None if options.aoi is None else _digest(str(options.aoi)),
         "exclude": sorted(options.exclude),
         "probabilities": None if options.probabilities is None else options.prob_dtype,
         "runtime": [options.backend, options.device, options.precision, options.batch_size],
@@ -83,9 +84,11 @@ def _listing(numbers: list[int]) -> str:
     return ",".join(map(str, numbers if len(set(numbers)) > 1 else numbers[:1]))
 
 
-def _digest(path: Path) -> str:
-    """Of a file's content; of its name only where it is no single local file."""
-    if not path.is_file():
-        return path.name
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(path: str) -> str:
+    """Of a file's content, and the layer behind a colon; of the text where it is no local file."""
+    name, _, layer = path.rpartition(":")
+    for file, rest in ((path, ""), (name, layer)):
+        if Path(file).is_file():
+            with Path(file).open("rb") as opened:
+                return f"{hashlib.file_digest(opened, 'sha256').hexdigest()} {rest}"
+    return path

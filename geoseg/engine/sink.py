@@ -24,6 +24,10 @@ CHECKPOINT_SECONDS = 20.0
 """Work that a kill may cost: so often finished rows are made safe."""
 
 
+_LOOK_SECONDS = 0.1
+"""How often a writer without work looks whether it is to stop."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
     part: int
@@ -63,6 +67,7 @@ class Sink:
         self._queue: queue.Queue[_Piece | None] = queue.Queue(BEHIND)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="geoseg-writer", daemon=True)
+        self._stopped = threading.Event()
         self._saved = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -71,8 +76,14 @@ class Sink:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._timings.measure("wait for writer"):
-            self._queue.put(None)
-            self._thread.join()
+            try:
+                if kind is None:
+                    self._queue.put(None)
+                    self._thread.join()
+            finally:
+                # After an error, or an interrupt just now, what waits is not written any more.
+                self._stopped.set()
+                self._thread.join()
         if kind is None and self._error is not None:
             raise self._error
 
@@ -93,7 +104,13 @@ class Sink:
             self._queue.put(_Piece(part, arrays, valid))
 
     def _run(self) -> None:
-        while (piece := self._queue.get()) is not None:
+        while not self._stopped.is_set():
+            try:
+                piece = self._queue.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                continue
+            if piece is None:
+                return
             if self._error is None:
                 try:
                     self._write(piece)
@@ -119,10 +136,13 @@ class Sink:
 
     def _save(self) -> None:
         """Make what is written safe, and note it: in this order."""
-        checksums = [writer.checkpoint() for writer in self._writers]
+        self._saved = time.monotonic()
         marks = [
             part.mark(place) for place, part in enumerate(self._parts) if part.row > part.rows[0]
         ]
+        if not marks:
+            return
+        checksums = [writer.checkpoint() for writer in self._writers]
         self._journal.add(marks, checksums)
         for writer in self._writers:
             writer.keep = True

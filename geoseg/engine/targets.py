@@ -59,12 +59,12 @@ def targets_of(scene: str, output: str | Path, options: PredictOptions, *, many:
 
 
 def check_targets(
-    targets: Iterable[tuple[str, Targets, bool]], inputs: Iterable[str | Path]
+    targets: Iterable[tuple[str, Targets, frozenset[Path]]], inputs: Iterable[str | Path]
 ) -> None:
     """Refuse what must not or cannot be written.
 
     Args:
-        targets: Each scene with its outputs, and whether existing files may be replaced.
+        targets: Each scene with its outputs, and those of them that may be replaced.
         inputs: Files that are read.
 
     Raises:
@@ -72,7 +72,7 @@ def check_targets(
             suffix, or its folder is missing or read-only.
     """
     inputs, seen = list(inputs), dict[Path, str]()
-    for scene, files, overwrite in targets:
+    for scene, files, replaceable in targets:
         if files.polygons is not None:
             polygon_driver(files.polygons)
         for path in filter(None, (files.classes, files.probabilities)):
@@ -81,7 +81,7 @@ def check_targets(
                 raise OutputError(path, problem, "Name it .tif")
         for path in files.files:
             if path.parent.is_dir():
-                check_output(path, overwrite=overwrite, inputs=inputs)
+                check_output(path, overwrite=path in replaceable, inputs=inputs)
             if path.absolute() in seen:
                 raise OutputError(
                     path,

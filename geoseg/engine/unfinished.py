@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any
 
 from geoseg.engine.journal import Journal, journal_path
@@ -18,7 +17,11 @@ logger = logging.getLogger(__name__)
 
 def identity_of(job: SceneJob) -> dict[str, Any]:
     """What an unfinished run must have in common with one that goes on with it."""
-    identity = {"settings": job.settings, "stamp": list(job.own.stamp)}
+    identity = {
+        "settings": job.settings,
+        "stamp": list(job.own.stamp),
+        "rasters": [path.name for path in job.targets.rasters],
+    }
     return dict(json.loads(json.dumps(identity)))
 
 
@@ -63,19 +66,20 @@ def reopen(
     job: SceneJob, profiles: Sequence[RasterProfile], journal: Journal
 ) -> list[RasterWriter] | None:
     """The rasters of an unfinished run; None if they are not what its journal tells."""
-    with ExitStack() as stack:
-        try:
-            writers = [
-                stack.enter_context(
-                    RasterWriter.resumed(path, profile, written, overwrite=job.overwrite)
-                )
-                for path, profile, written in zip(
-                    job.targets.rasters, profiles, journal.written, strict=True
-                )
-            ]
-        except (WorkError, ValueError):
+    writers: list[RasterWriter] = []
+    try:
+        for path, profile, written in zip(
+            job.targets.rasters, profiles, journal.written, strict=True
+        ):
+            overwrite = path in job.replaceable
+            writers.append(RasterWriter.resumed(path, profile, written, overwrite=overwrite))
+    except BaseException as error:
+        for writer in writers:
+            writer.abort()
+        if isinstance(error, WorkError | ValueError):
             return None
-        stack.pop_all()
+        journal.close()
+        raise
     return writers
 
 

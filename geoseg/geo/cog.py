@@ -38,6 +38,7 @@ __all__ = [
     "RasterWriter",
     "Written",
     "partial_path",
+    "publish_together",
     "sidecar_path",
     "write_raster",
 ]
@@ -163,6 +164,12 @@ class RasterWriter:
             WorkError: If what is on disk is not what was written.
             OutputError: If another program made the file meanwhile.
         """
+        with self.committing():
+            pass  # nothing else is to be waited for
+
+    @contextlib.contextmanager
+    def committing(self) -> Iterator[None]:
+        """As `commit`, but names are given when the block ends, and only if it ends well."""
         try:
             with contextlib.ExitStack() as sidecars:
                 with explained(self.path):
@@ -176,6 +183,7 @@ class RasterWriter:
                     for suffix, text in texts.items():
                         side = sidecars.enter_context(publish(sidecar_path(self.path, suffix)))
                         side.write_text(text, encoding="utf-8")
+                    yield
                 self._remove_stale_side_files(set(texts))
         except BaseException:
             self._leave(keep=self.keep)
@@ -275,6 +283,25 @@ class RasterWriter:
         except BaseException:
             self._leave(keep=self.keep)
             raise
+
+
+@contextlib.contextmanager
+def publish_together(writers: Sequence[RasterWriter]) -> Iterator[None]:
+    """Commit several rasters when the block ends: no one has its name before all are checked.
+
+    Raises:
+        WorkError: If what is on disk is not what was written.
+        OutputError: If another program made a file meanwhile.
+    """
+    try:
+        yield
+    except BaseException:
+        for writer in writers:
+            writer.abort()
+        raise
+    with contextlib.ExitStack() as stack:
+        for writer in writers:
+            stack.enter_context(writer.committing())
 
 
 def write_raster(

@@ -16,6 +16,7 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 
 from material import make_bundle, make_scene
 from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from geoseg.engine.timings import STAGES, Span, Stage, Timings
-from geoseg.predict import PredictOptions, predict_scene
+from geoseg.predict import PredictOptions, predict
 
 KEPT = 20_000
 LANES = {"geoseg-reader": "reader", "MainThread": "network", "geoseg-writer": "writer"}
@@ -76,7 +77,8 @@ def run(arguments: argparse.Namespace) -> Timings:
         scene = make_scene(folder / "scene.tif", arguments.side)
         size = arguments.window, arguments.stride
         bundle = make_bundle(folder / "model.safetensors", scene, arguments.network, *size)
-        predict_scene(scene.path, bundle, folder / "classes.tif", options, timings=timings)
+        with mock.patch("geoseg.engine.scene_run.Timings", return_value=timings):
+            predict(scene.path, bundle, folder / "classes.tif", options)
     return timings
 
 

@@ -211,3 +211,18 @@ def test_cropped_layout_keeps_the_windows_that_touch():
     assert layout.cols.offsets == (0,)
     assert layout.rows.core == (20, 40)
     assert layout.count == 4
+
+
+def test_votes_of_unlike_windows_are_those_of_the_whole_in_every_part(tmp_path):
+    """The sums of a network whose windows begin lower must be as empty as in a whole run."""
+    data = np.random.default_rng(3).integers(0, 999, (2, 200, 40)).astype(np.uint16)
+    scene = write_scene(tmp_path / "scene.tif", data)
+    groups = [
+        [member(scene, Network(place_in_window, 2), window=16, stride=8)],
+        [member(scene, Network(place_in_window, 2), window=48, stride=24)],
+    ]
+    whole, _ = collect(scene, groups)
+    for row in (16, 33, 64, 100, 199):
+        part = [[cropped(one, (row, 200), (0, 40)) for one in group] for group in groups]
+        rest, _ = collect(scene, part)
+        assert rest.tobytes() == np.ascontiguousarray(whole[:, row:]).tobytes()
