@@ -17,6 +17,7 @@ from geoseg.engine.backends import BackendName, WindowKind, first_line
 from geoseg.engine.disk_cache import ModelCache
 from geoseg.engine.exported import HostWindows, cache_key, digest, export_parts
 from geoseg.engine.probe import Probe
+from geoseg.engine.signal_stack import same_signal_stack
 from geoseg.errors import ConfigError, WorkError
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.device import Precision, has_bf16
@@ -113,6 +114,7 @@ def check_openvino(precision: Precision, key: str = "--precision") -> None:
     del openvino, nncf
 
 
+@same_signal_stack()
 def _compiled(
     bundle: ModelBundle, kind: WindowKind, precision: Precision, calibration: Probe | None
 ) -> Any:  # noqa: ANN401 - openvino publishes no hints

@@ -14,7 +14,7 @@ from geoseg.engine.layout import Layout
 from geoseg.engine.strips import Hide, reflected
 from geoseg.geo.raster import Scene
 
-_FIRST_TRIES, _SPREAD_TRIES = 16, 240
+_FIRST_TRIES, _SPREAD_TRIES = 64, 192
 """Windows that are read at the most to find some with data: at the begin, and all over."""
 
 _MOST_BYTES = 256 << 20

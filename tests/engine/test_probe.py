@@ -79,3 +79,11 @@ def test_agreement_counts_valid_pixels_only():
     reference = torch.tensor([[[[1.0, 1, 1, 1]], [[0, 0, 0, 0]]]])
     scores = torch.tensor([[[[1.0, 1, 0, 0]], [[0, 0, 1, 1]]]])
     assert probe.agreement(scores, reference) == pytest.approx(2 / 3)
+
+
+def test_data_far_from_the_first_windows_is_found(make_scene):
+    data = np.zeros((1, 320, 320), np.uint8)
+    data[:, 160:, 160:] = 7
+    scene = Scene.open(make_scene(data, nodata=0))
+    probe = first_windows(scene, Layout.of((320, 320), SIZE, SIZE), visible, 2)
+    assert (probe.pixels == 7).any(dim=(1, 2, 3)).all()
