@@ -20,11 +20,17 @@ settings.load_profile("geoseg")
 @pytest.fixture(autouse=True)
 def _own_logging():
     """Undo what a command set up for its own process: `caplog` listens at the root."""
+    level = logging.root.level
     yield
     logger = logging.getLogger("geoseg")
     logger.handlers.clear()
-    logger.propagate = True
-    logger.setLevel(logging.NOTSET)
+    logging.root.setLevel(level)  # converters of networks leave it higher
+    logging.disable(logging.NOTSET)
+    for name in ("geoseg", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "geoseg":
+            logger = logging.getLogger(name)
+            logger.propagate, logger.disabled = True, False
+            logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
