@@ -37,6 +37,20 @@ class NetworkRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Auxiliary:
+    """One more output that a network gives in training, after its logits."""
+
+    name: str
+    """What it is called in the log."""
+
+    weight: float
+    """What its loss is multiplied by, as in the paper."""
+
+    boundary: bool = False
+    """Whether it is one channel that tells the boundaries of the classes, instead of logits."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
     """One entry of `ARCHITECTURES`."""
 
@@ -44,13 +58,26 @@ class Architecture:
     """One line with the paper it comes from."""
 
     build: Callable[[NetworkRequest], nn.Module]
-    """Makes the bare network: logits at input size, for sizes its divisor divides."""
+    """Makes the bare network, for sizes that its divisor divides.
+
+    It gives logits of any size, which are resized; in training a tuple of them and of what
+    `auxiliary` lists, in that order.
+    """
 
     options: type[ArchitectureOptions] = ArchitectureOptions
     """What may stand under `options`."""
 
+    auxiliary: tuple[Auxiliary, ...] = ()
+    """What it gives in training beside its logits."""
+
     has_encoder: bool = True
     """Whether an encoder is chosen."""
+
+    default_encoder: str = "resnet50"
+    """The encoder of the paper, or the one nearest to it."""
+
+    divisor: int = 1
+    """Of the heights and widths it takes, where it has no encoder to tell."""
 
     timm_only: bool = False
     """Whether only timm's encoders fit."""

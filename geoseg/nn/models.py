@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geoseg.errors import ConfigError
-from geoseg.nn.architecture import Architecture, ArchitectureOptions, NetworkRequest
-from geoseg.nn.encoders import fixed_size, resolve_encoder
-from geoseg.nn.wrapped import WRAPPED
+from geoseg.nn.architecture import Architecture, ArchitectureOptions, Auxiliary, NetworkRequest
+from geoseg.nn.architectures import ARCHITECTURES
+from geoseg.nn.encoders.names import fixed_size, resolve_encoder
+from geoseg.nn.layers import resize
 
 logger = logging.getLogger(__name__)
 
@@ -23,21 +24,6 @@ Weights = Literal["none", "imagenet"]
 
 _ENCODER_STRIDE = 32
 """Pixels per cell of the last level of a plain encoder; none is asked for smaller images."""
-
-
-def _build_linear(request: NetworkRequest) -> nn.Module:
-    return nn.Conv2d(request.in_channels, request.classes, kernel_size=1)
-
-
-ARCHITECTURES: dict[str, Architecture] = {
-    **WRAPPED,
-    "linear": Architecture(
-        summary="A 1x1 convolution: each pixel by itself, the baseline of every comparison",
-        build=_build_linear,
-        has_encoder=False,
-    ),
-}
-"""Every architecture by the name that `ModelSpec.arch` takes."""
 
 
 class ModelSpec(BaseModel):
@@ -71,17 +57,26 @@ class SegmentationModel(nn.Module):
 
     Args:
         spec: What the network was built from.
-        network: Gives logits at input size for heights and widths that `divisor` divides.
+        network: Gives logits of any size for heights and widths that `divisor` divides; in
+            training with the outputs of `auxiliary` after them.
+        auxiliary: What `network` gives in training beside its logits.
         divisor: Of the heights and widths that `network` takes.
         minimum: Smallest height and width that `network` takes.
     """
 
     def __init__(
-        self, spec: ModelSpec, network: nn.Module, *, divisor: int = 1, minimum: int = 1
+        self,
+        spec: ModelSpec,
+        network: nn.Module,
+        *,
+        auxiliary: tuple[Auxiliary, ...] = (),
+        divisor: int = 1,
+        minimum: int = 1,
     ) -> None:
         super().__init__()
         self.spec = spec
         self.network = network
+        self.auxiliary = auxiliary
         self.divisor = divisor
         self.minimum = minimum
 
@@ -91,7 +86,7 @@ class SegmentationModel(nn.Module):
         encoder = getattr(self.network, "encoder", None)
         return encoder if isinstance(encoder, nn.Module) else None
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Compute logits.
 
         Args:
@@ -99,7 +94,8 @@ class SegmentationModel(nn.Module):
                 width from 1.
 
         Returns:
-            (n, classes, height, width) logits.
+            (n, classes, height, width) logits. In training, where `auxiliary` lists any, a tuple
+            of them and of each auxiliary output, (n, classes or 1, height, width).
         """
         height, width = image.shape[-2:]
         # One sample of one cell leaves batch normalisation without a variance.
@@ -107,12 +103,10 @@ class SegmentationModel(nn.Module):
         minimum = max(self.minimum, 2 * self.divisor) if alone else self.minimum
         padded = _pad(image, _padded(height, minimum, self.divisor), height, axis=2)
         padded = _pad(padded, _padded(width, minimum, self.divisor), width, axis=3)
-        logits: Tensor = self.network(padded)  # (n, classes, padded height, padded width)
-        if logits.shape[-2:] != padded.shape[-2:]:  # an encoder whose cells are no power of two
-            logits = functional.interpolate(
-                logits, size=padded.shape[-2:], mode="bilinear", align_corners=False
-            )
-        return logits[..., :height, :width]
+        outputs: Tensor | tuple[Tensor, ...] = self.network(padded)
+        if isinstance(outputs, Tensor):
+            return resize(outputs, padded)[..., :height, :width]
+        return tuple(resize(output, padded)[..., :height, :width] for output in outputs)
 
 
 def list_architectures() -> list[str]:
@@ -152,11 +146,13 @@ def build_model(spec: ModelSpec, *, weights: Weights = "none") -> SegmentationMo
             "imagenet weights are for 3 bands; the first layer is adapted to %d", spec.in_channels
         )
     network = _build_network(spec, architecture, request)
-    if not architecture.has_encoder:
-        return SegmentationModel(spec, network)
-    divisor = _divisor(spec, network, request)
-    minimum = max(architecture.cells * divisor, _ENCODER_STRIDE)
-    return SegmentationModel(spec, network, divisor=divisor, minimum=minimum)
+    divisor, minimum = architecture.divisor, architecture.cells * architecture.divisor
+    if architecture.has_encoder:
+        divisor = _divisor(spec, network, request)
+        minimum = max(architecture.cells * divisor, _ENCODER_STRIDE)
+    return SegmentationModel(
+        spec, network, auxiliary=architecture.auxiliary, divisor=divisor, minimum=minimum
+    )
 
 
 def _request(spec: ModelSpec, weights: Weights) -> NetworkRequest:

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from geoseg.errors import ConfigError
+from geoseg.nn.architectures import ARCHITECTURES
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.config import TrainConfig
 from geoseg.nn.dataset import EpochSampler, SampleDataset, SampleForm
 from geoseg.nn.device import Precision, resolve_device, resolve_precision
-from geoseg.nn.models import ARCHITECTURES, ModelSpec, SegmentationModel, build_model
+from geoseg.nn.models import ModelSpec, SegmentationModel, build_model
 from geoseg.nn.scaling import Scaling
 from geoseg.nn.sources import TrainingData, open_tiles
 from geoseg.nn.window_sources import open_scenes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -21,6 +22,7 @@ from geoseg.nn.metrics import ConfusionMatrix
 from geoseg.nn.models import SegmentationModel
 from geoseg.nn.optim import build_optimizer, schedule_factor
 from geoseg.nn.scaling import Scaling
+from geoseg.nn.training_loss import TrainingLoss
 
 _STEPS_BETWEEN_CHECKS = 25
 """On a GPU, asking whether a loss is a number would halt the queue of work at every step."""
@@ -48,6 +50,7 @@ class SegmentationTask(pl.LightningModule):
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.loss = build_loss(config.loss, classes=legend.count, ignore=legend.ignore_index)
+        self.training_loss = TrainingLoss(self.loss, network.auxiliary)
         self.confusion = ConfusionMatrix(legend.count, legend.ignore_index)
         self._config = config
         self._scaling = scaling
@@ -65,7 +68,8 @@ class SegmentationTask(pl.LightningModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Compute logits (n, classes, h, w) of images (n, bands, h, w) in raw units."""
-        return self._logits(self._scaling.apply(image))
+        logits: Tensor = self._outputs(self._scaling.apply(image))
+        return logits
 
     def on_train_epoch_start(self) -> None:
         """Begin the epoch's chance anew, so that a resumed run has the same."""
@@ -88,7 +92,7 @@ class SegmentationTask(pl.LightningModule):
         batch = _opened(batch)
         image = self._scaling.apply(batch["image"])
         image, target, _ = self._augment(image, batch["target"], batch["valid"])
-        loss: Tensor = self.loss(self._logits(image), target)
+        loss: Tensor = self.training_loss(self._outputs(image), target)
         self._losses.append(loss.detach())
         if loss.device.type == "cpu" or len(self._losses) - self._checked >= _STEPS_BETWEEN_CHECKS:
             self._check_losses()
@@ -146,9 +150,8 @@ class SegmentationTask(pl.LightningModule):
     def _rate(self, step: int) -> float:
         return schedule_factor(self._config.schedule, step, self._total_steps(step))
 
-    def _logits(self, image: Tensor) -> Tensor:
-        logits: Tensor = self.network(image.contiguous(memory_format=torch.channels_last))
-        return logits
+    def _outputs(self, image: Tensor) -> Any:  # noqa: ANN401 - a tuple in training, see forward
+        return self.network(image.contiguous(memory_format=torch.channels_last))
 
     def _check_losses(self) -> None:
         recent = self._losses[self._checked :]

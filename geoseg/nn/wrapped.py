@@ -11,7 +11,9 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from geoseg.nn.architecture import Architecture, ArchitectureOptions, NetworkRequest
-from geoseg.nn.encoders import TIMM_PREFIX, size_options
+from geoseg.nn.encoders.build import weights_argument
+from geoseg.nn.encoders.names import size_options
+from geoseg.nn.layers import protect_pooled_norms
 
 Channels = Annotated[int, Field(ge=1, le=8192)]
 Depth = Annotated[int, Field(ge=3, le=5)]
@@ -116,22 +118,6 @@ class DptOptions(ArchitectureOptions):
     decoder_fusion_channels: Channels = 256
 
 
-class PooledBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation after a global pooling.
-
-    A batch of one sample has a single value per channel there, of which no variance can be
-    taken; the running statistics serve then, as they do in prediction.
-    """
-
-    def forward(self, input: Any) -> Any:  # noqa: A002, ANN401 - the signature of torch
-        """Normalise (n, channels, height, width)."""
-        if self.training and input.shape[0] * input.shape[2] * input.shape[3] == 1:
-            return nn.functional.batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-        return super().forward(input)
-
-
 def _builder(network_class: Any) -> Callable[[NetworkRequest], Any]:  # noqa: ANN401 - untyped
     def build(request: NetworkRequest) -> nn.Module:
         options = request.options
@@ -142,33 +128,16 @@ def _builder(network_class: Any) -> Callable[[NetworkRequest], Any]:  # noqa: AN
             warnings.simplefilter("ignore", UserWarning)
             network: nn.Module = network_class(
                 encoder_name=request.encoder,
-                encoder_weights=_weights(request),
+                encoder_weights=weights_argument(request),
                 in_channels=request.in_channels,
                 classes=request.classes,
                 **given,
                 **size_options(request.encoder),
             )
-        _protect_pooled_norms(network)
+        protect_pooled_norms(network)
         return network
 
     return build
-
-
-def _weights(request: NetworkRequest) -> str | bool | None:
-    if not request.pretrained:
-        return None
-    return True if request.encoder.startswith(TIMM_PREFIX) else "imagenet"
-
-
-def _protect_pooled_norms(module: Any) -> None:  # noqa: ANN401 - torch types children loosely
-    """Put `PooledBatchNorm2d` in place of each batch normalisation; keys stay as they are."""
-    for name, child in module.named_children():
-        if type(child) is nn.BatchNorm2d:
-            norm = PooledBatchNorm2d(child.num_features, eps=child.eps, momentum=child.momentum)
-            norm.load_state_dict(child.state_dict())
-            setattr(module, name, norm)
-        else:
-            _protect_pooled_norms(child)
 
 
 def _build_dpt(request: NetworkRequest) -> nn.Module:

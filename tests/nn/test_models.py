@@ -4,7 +4,7 @@ import torch
 from pydantic import ValidationError
 
 from geoseg.errors import ConfigError
-from geoseg.nn.encoders import list_encoders, resolve_encoder
+from geoseg.nn.encoders.names import list_encoders, resolve_encoder
 from geoseg.nn.models import (
     ARCHITECTURES,
     ModelSpec,
