@@ -217,7 +217,7 @@ def _divisor(spec: ModelSpec, network: nn.Module, request: NetworkRequest) -> in
         ConfigError: If the encoder takes a single size only.
     """
     encoder: Any = network.encoder
-    stride = int(encoder.output_stride)
+    stride = int(getattr(encoder, "divisor", encoder.output_stride))
     if spec.arch == "dpt":  # the coarsest level of its decoder, whatever the patches
         stride = max(stride, _ENCODER_STRIDE)
     size = fixed_size(request.encoder)

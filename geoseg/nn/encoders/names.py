@@ -1,9 +1,10 @@
-"""Names of encoders: those of segmentation-models-pytorch and all of timm, under one spelling."""
+"""Names of encoders: those of segmentation-models-pytorch, of timm and ours, under one spelling."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,10 @@ import torch
 from segmentation_models_pytorch.encoders import encoders as smp_encoders
 
 from geoseg.errors import ConfigError
+from geoseg.nn.encoders.own import add_to_library
+
+# Whoever builds an encoder or looks for one does it by this module, so ours are known by then.
+add_to_library()
 
 TIMM_PREFIX = "tu-"
 """How segmentation-models-pytorch marks an encoder that timm builds."""
@@ -59,7 +64,7 @@ def size_options(name: str) -> dict[str, bool]:
     """
     if not name.startswith(TIMM_PREFIX):
         return {}
-    parameters = _timm_parameters(name.removeprefix(TIMM_PREFIX))
+    parameters = timm_traits(name.removeprefix(TIMM_PREFIX)).parameters
     return {"dynamic_img_size": True} if "dynamic_img_size" in parameters else {}
 
 
@@ -70,12 +75,53 @@ def fixed_size(name: str) -> int:
         name: As `resolve_encoder` returns it.
     """
     plain = name.removeprefix(TIMM_PREFIX)
-    if plain == name or "dynamic_img_size" in (parameters := _timm_parameters(plain)):
+    if plain == name or "dynamic_img_size" in (parameters := timm_traits(plain).parameters):
         return 0
     if "img_size" not in parameters:
         return 0
     config: Any = timm.get_pretrained_cfg(plain)
     return int(config.input_size[-1])
+
+
+def is_plain(name: str) -> bool:
+    """Whether all features of an encoder have one resolution, as those of a plain ViT have.
+
+    Args:
+        name: As `resolve_encoder` returns it.
+    """
+    return name.startswith(TIMM_PREFIX) and timm_traits(name.removeprefix(TIMM_PREFIX)).cell > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimmTraits:
+    """What must be known of a timm network before it is built."""
+
+    parameters: frozenset[str]
+    """Names of the arguments that its class takes."""
+
+    cell: int
+    """Pixels a side of the cells of all its features; 0 where these have several sizes."""
+
+
+@cache
+def timm_traits(name: str) -> TimmTraits:
+    """Build a timm network without its numbers and look at it.
+
+    Args:
+        name: As timm knows it.
+    """
+    try:
+        with torch.device("meta"):
+            network: Any = timm.create_model(name)
+    except (RuntimeError, NotImplementedError):  # some compute with tensors while they are built
+        network = timm.create_model(name)
+    info = getattr(network, "feature_info", None)
+    sizes = [level["reduction"] for level in info] if isinstance(info, list) else []
+    plain = len(sizes) > 3 and len(set(sizes)) == 1 and hasattr(network, "forward_intermediates")
+    return TimmTraits(
+        parameters=frozenset(inspect.signature(type(network).__init__).parameters),
+        cell=int(sizes[0]) if plain else 0,
+    )
 
 
 @cache
@@ -88,17 +134,6 @@ def _is_timm(name: str) -> bool:
     if arch not in _timm_names():
         return False
     return not tag or name in timm.list_pretrained(f"{arch}.*")
-
-
-@cache
-def _timm_parameters(name: str) -> frozenset[str]:
-    """Names of the arguments that a timm network's class takes."""
-    try:
-        with torch.device("meta"):
-            network: Any = timm.create_model(name)
-    except (RuntimeError, NotImplementedError):  # some compute with tensors while they are built
-        network = timm.create_model(name)
-    return frozenset(inspect.signature(type(network).__init__).parameters)
 
 
 def _nearest(name: str) -> str:
