@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from geoseg.geo.raster import SceneOptions as SceneOptions
     from geoseg.geo.stats import BandStats as BandStats
     from geoseg.geo.tileset import TileSet as TileSet
+    from geoseg.import_model import ImportOptions as ImportOptions
+    from geoseg.import_model import import_model as import_model
     from geoseg.info import describe as describe
     from geoseg.nn.bundle import ModelBundle as ModelBundle
     from geoseg.nn.config import TrainConfig as TrainConfig
@@ -50,6 +52,7 @@ _HOMES = {
     "EvaluateOptions": "geoseg.evaluate",
     "GeosegError": "geoseg.errors",
     "Grid": "geoseg.geo.grid",
+    "ImportOptions": "geoseg.import_model",
     "LabelOptions": "geoseg.geo.labels",
     "Labels": "geoseg.geo.labels",
     "Legend": "geoseg.geo.legend",
@@ -67,6 +70,7 @@ _HOMES = {
     "VectorizeOptions": "geoseg.vectorize",
     "describe": "geoseg.info",
     "evaluate": "geoseg.evaluate",
+    "import_model": "geoseg.import_model",
     "load_config": "geoseg.nn.config",
     "predict": "geoseg.predict",
     "tile": "geoseg.tile",
@@ -74,11 +78,16 @@ _HOMES = {
     "vectorize": "geoseg.vectorize",
 }
 
+_MODULES = ("models",)
+"""Modules that are offered as they are: `geoseg.models.get_model(...)`."""
+
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the same names, written once
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
     """Load a public name when it is first asked for (PEP 562)."""
+    if name in _MODULES:
+        return importlib.import_module(f"geoseg.{name}")
     if name not in _HOMES:
         message = f"module 'geoseg' has no attribute {name!r}"
         raise AttributeError(message)
@@ -88,7 +97,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands fo
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, *_MODULES})
 
 
 class _Face(ModuleType):

@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("geoseg_cli.predict", "Predict class maps of scenes with a trained model."),
     "vectorize": ("geoseg_cli.vectorize", "Turn a class raster into polygons."),
     "evaluate": ("geoseg_cli.evaluate", "Compare class rasters with labels."),
+    "models": ("geoseg_cli.models", "List the architectures and encoders, and what they cost."),
+    "import": ("geoseg_cli.import_", "Make a model bundle from the weights of another tool."),
     "preview": ("geoseg_cli.preview", "Draw a quick look of rasters and polygons."),
     "demo": ("geoseg_cli.demo", "Run the whole path on the sample data."),
 }
