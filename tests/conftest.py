@@ -16,15 +16,17 @@ from rasterio.errors import NotGeoreferencedWarning
 settings.register_profile("geoseg", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("geoseg")
 
+_ROOT_LEVEL = logging.root.level
+"""Taken here: a fixture of a module may have changed it before the first of its tests."""
+
 
 @pytest.fixture(autouse=True)
 def _own_logging():
     """Undo what a command set up for its own process: `caplog` listens at the root."""
-    level = logging.root.level
     yield
     logger = logging.getLogger("geoseg")
     logger.handlers.clear()
-    logging.root.setLevel(level)  # converters of networks leave it higher
+    logging.root.setLevel(_ROOT_LEVEL)  # converters of networks leave it higher
     logging.disable(logging.NOTSET)
     for name in ("geoseg", *logging.root.manager.loggerDict):
         if name.partition(".")[0] == "geoseg":

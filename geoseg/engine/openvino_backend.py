@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 import warnings
@@ -104,14 +105,10 @@ def check_openvino(precision: Precision, key: str = "--precision") -> None:
         raise ConfigError("--backend", "openvino is not installed", cure) from error
     if precision not in {*_HINTS, "int8"}:
         raise ConfigError(key, f"openvino has no {precision}", "Give bf16, fp32 or int8")
-    if precision != "int8":
-        return
-    try:
-        import nncf
-    except ImportError as error:
+    if precision == "int8" and importlib.util.find_spec("nncf") is None:
         cure = "Install geoseg[openvino], or choose another --precision"
-        raise ConfigError(key, "nncf, which int8 needs, is not installed", cure) from error
-    del openvino, nncf
+        raise ConfigError(key, "nncf, which int8 needs, is not installed", cure)
+    del openvino
 
 
 @same_signal_stack()
@@ -147,10 +144,10 @@ def _compiled(
 
 
 def _converted(bundle: ModelBundle, kind: WindowKind) -> Any:  # noqa: ANN401 - as above
-    import openvino
-
     network, example = export_parts(bundle, kind, 1)
     with _own_logging(), torch.inference_mode(mode=False), torch.no_grad():
+        import openvino
+
         warnings.simplefilter("ignore")  # of the tracer, about sizes that are fixed here
         # Traced here, since the converter would run and compare the network two times more.
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
@@ -161,13 +158,14 @@ def _converted(bundle: ModelBundle, kind: WindowKind) -> Any:  # noqa: ANN401 - 
 
 @contextlib.contextmanager
 def _own_logging() -> Iterator[None]:
-    """Undo what the converter does to logging and warnings of the whole process."""
-    root = logging.getLogger()
+    """Undo what converter and quantiser do to logging and warnings of the whole process."""
+    root, logger_class = logging.getLogger(), logging.getLoggerClass()
     level, handlers, filters = root.level, root.handlers[:], root.filters[:]
     try:
         with warnings.catch_warnings():
             yield
     finally:
+        logging.setLoggerClass(logger_class)
         root.setLevel(level)
         root.handlers[:], root.filters[:] = handlers, filters
 
@@ -177,15 +175,15 @@ def _quantised(
     windows: HostWindows,
     calibration: Probe,
 ) -> Any:  # noqa: ANN401
-    import nncf
-
     def inputs(place: int) -> list[np.ndarray[Any, Any]]:
         return list(windows.take(calibration.pixels, calibration.valid, slice(place, place + 1)))
 
-    nncf.set_log_level(logging.ERROR)
     count = len(calibration.pixels)
-    dataset = nncf.Dataset(range(count), inputs)
     with _own_logging(), contextlib.redirect_stdout(io.StringIO()):
+        import nncf
+
+        nncf.set_log_level(logging.ERROR)
+        dataset = nncf.Dataset(range(count), inputs)
         warnings.simplefilter("ignore")
         return nncf.quantize(
             model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=count
