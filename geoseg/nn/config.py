@@ -17,6 +17,7 @@ from geoseg.nn.augment import AugmentConfig
 from geoseg.nn.losses import LossConfig
 from geoseg.nn.models import list_architectures
 from geoseg.nn.optim import OptimizerConfig, ScheduleConfig
+from geoseg.nn.torchgeo_weights import encoder_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
 _PATH_KEYS = (
@@ -31,7 +32,7 @@ _PATH_KEYS = (
 _KEY = r"(?!int$|str$|float$)[\w-]+"
 _BUDGETS = ("epochs", "steps", "minutes")
 _DEFAULT_EPOCHS = 30
-_WORDS = frozenset({"none", "imagenet", "block", "scene"})
+_WORDS = frozenset({"none", "imagenet", "pretrained", "block", "scene"})
 """What may stand where a path is wanted."""
 
 _BARE_WORD = re.compile(r"[^\s\"'\[\]{}=,][^\"'\[\]{}=,]*")
@@ -98,8 +99,9 @@ class DataConfig(_Table):
     samples: int = Field(default=0, ge=0)
     """Samples of an epoch; 0 takes every tile once, or as many windows as cover the scenes."""
 
-    scaling: Literal["standardize", "percentile", "divide", "none"] = "standardize"
-    """How values become numbers for the network, with statistics of the training part."""
+    scaling: Literal["auto", "weights", "standardize", "percentile", "divide", "none"] = "auto"
+    """How values become numbers for the network, with statistics of the training part; `auto`
+    takes the weights' own scaling where they have one, and else is `standardize`."""
 
     divisor: float | None = Field(default=None, gt=0)
     """What `divide` divides by; by default the largest value of 8 or 16 bit."""
@@ -123,13 +125,22 @@ class ModelConfig(_Table):
     """Architecture; `geoseg models` lists them."""
 
     encoder: str = "resnet18"
-    """Encoder of the architecture."""
+    """Encoder of the architecture; by default that of torchgeo's weights, if they are taken."""
 
     weights: str = "none"
-    """What training starts from: none, imagenet (the encoder), or the path of a bundle."""
+    """What training starts from: none, imagenet or torchgeo:... (the encoder), or the path of a
+    bundle or of an encoder's weights."""
 
     options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of the architecture."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_encoder(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the user gave
+        if isinstance(values, dict) and "encoder" not in values:
+            encoder = encoder_of(str(values.get("weights", "")))
+            return values if encoder is None else {**values, "encoder": encoder}
+        return values
 
     @field_validator("arch")
     @classmethod

@@ -10,16 +10,19 @@ import torch
 
 from geoseg.errors import ConfigError
 from geoseg.nn.architectures import ARCHITECTURES
-from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.config import TrainConfig
 from geoseg.nn.dataset import EpochSampler, SampleDataset, SampleForm
 from geoseg.nn.device import Precision, resolve_device, resolve_precision
-from geoseg.nn.models import ModelSpec, SegmentationModel, build_model
+from geoseg.nn.models import ModelSpec, SegmentationModel
 from geoseg.nn.scaling import Scaling
 from geoseg.nn.sources import TrainingData, open_tiles
+from geoseg.nn.weights import Start, start_network
 from geoseg.nn.window_sources import open_scenes
 
 logger = logging.getLogger(__name__)
+
+_NARROW, _WIDE = 0.03, 10.0
+"""Scaled values that span less, or reach further, are of other units than the weights'."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +75,13 @@ def prepare(config: TrainConfig) -> TrainSetup:
     device = resolve_device(config.train.device, "train.device")
     precision = resolve_precision(config.train.precision, device, "train.precision")
     data = open_tiles(config.data) if config.data.tiles else open_scenes(config.data, config.seed)
-    scaling = Scaling.from_stats(config.data.scaling, data.stats, divisor=_divisor(config, data))
     spec = _spec(config, data)
-    fill = tuple(float(np.nan_to_num(mean)) for mean in data.stats.mean)
+    start = start_network(
+        spec, config.model.weights, bands=data.band_names, resolution=data.resolution
+    )
+    scaling = _scaling(config, data, start)
+    means = tuple(float(np.nan_to_num(mean)) for mean in data.stats.mean)
+    fill = scaling.mean or means  # missing pixels are the same in training and in prediction
     crop, (height, width) = config.data.crop, data.shape
     train_form = SampleForm(height=crop, width=crop, fill=fill, seed=config.seed, random=True)
     val_form = SampleForm(height=height, width=width, fill=fill, seed=config.seed, random=False)
@@ -82,7 +89,7 @@ def prepare(config: TrainConfig) -> TrainSetup:
         config=config,
         data=data,
         spec=spec,
-        network=_build_network(spec, config.model.weights),
+        network=start.network,
         scaling=scaling,
         device=device,
         precision=precision,
@@ -110,25 +117,36 @@ def _divisor(config: TrainConfig, data: TrainingData) -> float | None:
     return {"uint8": 255.0, "uint16": 65535.0}.get(data.dtype)
 
 
-def _build_network(spec: ModelSpec, weights: str) -> SegmentationModel:
-    if weights == "none":
-        return build_model(spec)
-    if weights == "imagenet":
-        return build_model(spec, weights="imagenet")
-    bundle = ModelBundle.open(weights)
-    different = [
-        f"{key} {getattr(bundle.card.spec, key)!r} there, {getattr(spec, key)!r} here"
-        for key in ModelSpec.model_fields
-        if getattr(bundle.card.spec, key) != getattr(spec, key)
-    ]
-    if different:
+def _scaling(config: TrainConfig, data: TrainingData, start: Start) -> Scaling:
+    """As told; by `auto` that of the weights where they have one, else by statistics."""
+    kind = config.data.scaling
+    own = start.scaling(data.stats) if kind in ("auto", "weights") else None
+    if own is not None:
+        _tell_scaling(config.model.weights, own, data)
+        return own
+    if kind == "weights":
         raise ConfigError(
-            "model.weights",
-            f"{weights} holds another network: {', '.join(different)}",
-            "Set [model] as there, or train on the same bands and classes",
+            "data.scaling",
+            f"the weights {config.model.weights!r} tell no scaling",
+            'Set it to "standardize"',
         )
-    logger.info("starts from all %d weights of %s", len(bundle.state), weights)
-    return bundle.build().train()
+    chosen = "standardize" if kind == "auto" else kind
+    return Scaling.from_stats(chosen, data.stats, divisor=_divisor(config, data))
+
+
+def _tell_scaling(weights: str, scaling: Scaling, data: TrainingData) -> None:
+    """Log what the weights' scaling makes of the data, and doubt what is far off."""
+    ends = torch.tensor([data.stats.p2, data.stats.p98], dtype=torch.float32)  # (2, bands)
+    scaled = scaling.apply(ends[..., None, None])
+    low, high = float(scaled.min()), float(scaled.max())
+    logger.info("scaling of %s (%s): 2 to 98 %% of values become %.3g to %.3g",
+                weights, scaling.kind, low, high)  # fmt: skip
+    if high - low < _NARROW or max(-low, high) > _WIDE:
+        logger.warning(
+            "values become %.3g to %.3g by the scaling of %s: it was made for other units; "
+            'data.scaling = "standardize" goes by the data instead',
+            low, high, weights,
+        )  # fmt: skip
 
 
 def tell_setup(setup: TrainSetup) -> None:
