@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 import segmentation_models_pytorch as smp
@@ -11,7 +13,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from geoseg.nn.architecture import Architecture, ArchitectureOptions, NetworkRequest
-from geoseg.nn.encoders.build import weights_argument
+from geoseg.nn.encoders.build import listed_encoder, weights_argument
 from geoseg.nn.encoders.names import size_options
 from geoseg.nn.layers import protect_pooled_norms
 
@@ -22,6 +24,7 @@ Interpolation = Literal["nearest", "bilinear"]
 
 _UNET_CHANNELS = (256, 128, 64, 32, 16)
 _SQUEEZE = 16
+_WIDE_SEGFORMERS = ("mit_b2", "mit_b3", "mit_b4", "mit_b5")
 
 
 class UnetOptions(ArchitectureOptions):
@@ -81,18 +84,6 @@ class DeepLabOptions(ArchitectureOptions):
     decoder_aspp_dropout: Dropout = 0.5
 
 
-class PspOptions(ArchitectureOptions):
-    """Options of PSPNet."""
-
-    encoder_depth: Depth = 3
-    psp_out_channels: Channels = 512
-    psp_dropout: Dropout = 0.2
-
-    def arguments(self) -> dict[str, Any]:
-        """As the library takes them; the last upsampling undoes the encoder's depth."""
-        return {**self.model_dump(), "upsampling": 2**self.encoder_depth}
-
-
 class UperOptions(ArchitectureOptions):
     """Options of UPerNet."""
 
@@ -102,7 +93,8 @@ class UperOptions(ArchitectureOptions):
 class SegformerOptions(ArchitectureOptions):
     """Options of SegFormer."""
 
-    decoder_segmentation_channels: Channels = 256
+    decoder_segmentation_channels: Channels | None = None
+    """By default as in the paper: 768 with its encoders B2 to B5, else 256."""
 
 
 class DptOptions(ArchitectureOptions):
@@ -122,13 +114,16 @@ def _builder(network_class: Any) -> Callable[[NetworkRequest], Any]:  # noqa: AN
     def build(request: NetworkRequest) -> nn.Module:
         options = request.options
         given = options.arguments() if hasattr(options, "arguments") else options.model_dump()
-        with warnings.catch_warnings():
+        listed: Any = listed_encoder(request)
+        if network_class is smp.DPT:  # takes the tokens of a plain transformer as they are
+            listed = nullcontext((request.encoder, weights_argument(request)))
+        with warnings.catch_warnings(), listed as (name, weights):
             # The library warns of old names and of readout without prefix tokens: both are ours.
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", UserWarning)
             network: nn.Module = network_class(
-                encoder_name=request.encoder,
-                encoder_weights=weights_argument(request),
+                encoder_name=name,
+                encoder_weights=weights,
                 in_channels=request.in_channels,
                 classes=request.classes,
                 **given,
@@ -138,6 +133,14 @@ def _builder(network_class: Any) -> Callable[[NetworkRequest], Any]:  # noqa: AN
         return network
 
     return build
+
+
+def _build_segformer(request: NetworkRequest) -> nn.Module:
+    width = 768 if request.encoder in _WIDE_SEGFORMERS else 256
+    width = request.options.decoder_segmentation_channels or width
+    options = SegformerOptions(decoder_segmentation_channels=width)
+    built: nn.Module = _builder(smp.Segformer)(replace(request, options=options))
+    return built
 
 
 def _build_dpt(request: NetworkRequest) -> nn.Module:
@@ -189,17 +192,12 @@ WRAPPED: dict[str, Architecture] = {
         build=_builder(smp.DeepLabV3Plus),
         options=DeepLabOptions,
     ),
-    "pspnet": Architecture(
-        summary="PSPNet on stride 8 of a plain encoder, arXiv 1612.01105",
-        build=_builder(smp.PSPNet),
-        options=PspOptions,
-    ),
     "upernet": Architecture(
         summary="UPerNet, arXiv 1807.10221", build=_builder(smp.UPerNet), options=UperOptions
     ),
     "segformer": Architecture(
         summary="SegFormer, arXiv 2105.15203",
-        build=_builder(smp.Segformer),
+        build=_build_segformer,
         options=SegformerOptions,
     ),
     "dpt": Architecture(

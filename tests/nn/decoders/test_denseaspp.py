@@ -7,15 +7,6 @@ from geoseg.nn.decoders.denseaspp import DenseASPP, DenseAsppOptions
 from geoseg.nn.models import ModelSpec, build_model
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
 def spec_of(encoder="resnet18", classes=2, **options):
     return ModelSpec(
         arch="denseaspp", encoder=encoder, in_channels=3, classes=classes, options=options

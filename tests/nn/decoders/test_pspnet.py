@@ -9,15 +9,6 @@ from geoseg.nn.layers import PyramidPooling
 from geoseg.nn.models import ModelSpec, build_model
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
 def spec_of(arch="pspnet", encoder="resnet18", classes=2, **options):
     return ModelSpec(arch=arch, encoder=encoder, in_channels=3, classes=classes, options=options)
 
