@@ -1,6 +1,8 @@
 import pytest
 import torch
 from network_figures import bare_network, gmacs, parameters
+from torch import nn
+from torchvision.models.resnet import BasicBlock
 
 from geoseg.nn.models import ARCHITECTURES, ModelSpec, build_model
 
@@ -23,6 +25,31 @@ def test_figures(arch, encoder, options, millions, milliards):
     assert parameters(network) == pytest.approx(millions, rel=2e-4)
     if milliards:
         assert gmacs(network, 1024, 2048) == pytest.approx(milliards, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("arch", "millions", "milliards"),
+    [("sfnet", 12.870, 242.96), ("sfnet_lite", 12.146, 177.95)],
+)
+def test_figures_of_the_authors_resnet18(arch, millions, milliards):
+    """Theirs begins with three 3x3 convolutions and gives 128 channels to the first stage.
+
+    Their SFNet-Lite also has a convolution of 1x1 from 512 to 128 channels, half a percent of
+    it all, of which the paper says nothing.
+    """
+    network = bare_network(arch, "resnet18")
+    with torch.device("meta"):
+        network.encoder.conv1 = nn.Sequential(
+            *(nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU()),
+            *(nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU()),
+            nn.Conv2d(64, 128, 3, padding=1, bias=False),
+        )
+        network.encoder.bn1 = nn.BatchNorm2d(128)
+        shortcut = nn.Sequential(nn.Conv2d(128, 64, 1, bias=False), nn.BatchNorm2d(64))
+        network.encoder.layer1[0] = BasicBlock(128, 64, downsample=shortcut)
+    network.eval()
+    assert parameters(network) == pytest.approx(millions, rel=0.01)
+    assert gmacs(network, 1024, 2048) == pytest.approx(milliards, rel=0.03)
 
 
 @pytest.mark.parametrize("arch", ["sfnet", "sfnet_lite"])
