@@ -38,20 +38,14 @@ def to_timm(state: Mapping[str, Tensor]) -> State:
     Args:
         state: Weights by name, with any prefix.
     """
-    known: tuple[tuple[str, Callable[[State], State]], ...] = (
-        ("features.0.2.weight", _from_torchvision_swin),
-        ("layer0.6.weight", _from_semseg),
-        (_PATCHES, _from_many_dates),
-    )
-    for mark, convert in known:
-        prefix = _prefix_of(state, mark)
+    converted = dict(state)
+    for mark, convert in _KNOWN.items():
+        prefix = _prefix_of(converted, mark)
         if prefix is None:
             continue
-        inside = {
-            key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)
-        }
-        return convert(inside) if mark != "layer0.6.weight" else convert(dict(state))
-    return dict(state)
+        inside, outside = _split(converted, prefix)
+        converted = {**outside, **{prefix + key: value for key, value in convert(inside).items()}}
+    return converted
 
 
 def is_dofa(state: Mapping[str, Tensor]) -> bool:
@@ -76,10 +70,8 @@ def dofa_to_timm(state: Mapping[str, Tensor], wavelengths: Sequence[float]) -> S
     """
     from torchgeo.models.dofa import DOFAEmbedding  # seconds to import
 
-    prefix = _prefix_of(state, _DOFA_TOKENS) or ""
-    inside = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-    stem = "patch_embed."
-    own = {key[len(stem) :]: value for key, value in inside.items() if key.startswith(stem)}
+    inside, _ = _split(state, _prefix_of(state, _DOFA_TOKENS) or "")
+    own, rest = _split(inside, "patch_embed.")
     channels = inside["cls_token"].shape[-1]
     kernel = math.isqrt(own["weight_generator.fc_weight.weight"].shape[0] // channels)
     try:
@@ -90,7 +82,6 @@ def dofa_to_timm(state: Mapping[str, Tensor], wavelengths: Sequence[float]) -> S
             "model.weights", "are of another DOFA than torchgeo's", "Take torchgeo:DOFABase16_..."
         ) from error
     weight, bias = _dofa_kernels(embedding.eval(), wavelengths)
-    rest = {key: value for key, value in inside.items() if not key.startswith(stem)}
     return {**rest, _PATCHES: weight, "patch_embed.proj.bias": bias}
 
 
@@ -137,7 +128,7 @@ def resample_patches(kernels: Tensor, shape: Sequence[int]) -> Tensor | None:
     Returns:
         Kernels of that shape; None where it differs by more than the size of patches.
     """
-    from timm.layers import resample_patch_embed
+    from timm.layers.patch_embed import resample_patch_embed
 
     if kernels.ndim != 4 or len(shape) != 4 or tuple(kernels.shape[:2]) != tuple(shape[:2]):
         return None
@@ -155,7 +146,7 @@ def resample_positions(positions: Tensor, shape: Sequence[int]) -> Tensor | None
     Returns:
         (1, tokens, channels) of that shape; None where one of them is no square.
     """
-    from timm.layers import resample_abs_pos_embed
+    from timm.layers.pos_embed import resample_abs_pos_embed
 
     if positions.ndim != 3 or positions.shape[-1] != shape[-1]:
         return None
@@ -181,6 +172,12 @@ def _prefix_of(state: Mapping[str, Tensor], mark: str) -> str | None:
     """What stands before a name; None where it is not there."""
     found = (key[: -len(mark)] for key in state if key == mark or key.endswith("." + mark))
     return next(found, None)
+
+
+def _split(state: Mapping[str, Tensor], prefix: str) -> tuple[State, State]:
+    """What is below a prefix, without it, and all the rest."""
+    inside = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    return inside, {key: value for key, value in state.items() if not key.startswith(prefix)}
 
 
 def _from_torchvision_swin(state: State) -> State:
@@ -216,9 +213,8 @@ def _swin_key(key: str) -> str:
 def _from_semseg(state: State) -> State:
     renamed: State = {}
     for key, value in state.items():
-        found = re.match(r"(.*?)(layer0\.\d\.)(.*)", key)
-        new = _DEEP_STEM.get(found[2]) if found else None
-        renamed[f"{found[1]}{new}{found[3]}" if found and new else key] = value
+        stem = next((old for old in _DEEP_STEM if key.startswith(old)), "")
+        renamed[_DEEP_STEM.get(stem, "") + key.removeprefix(stem)] = value
     return renamed
 
 
@@ -247,3 +243,11 @@ def _first_date(positions: Tensor) -> Tensor:
         if torch.allclose(first[..., half:], second[..., half:], atol=1e-5):
             return positions[:, : 1 + length]
     return positions
+
+
+_KNOWN: dict[str, Callable[[State], State]] = {
+    "features.0.2.weight": _from_torchvision_swin,
+    "layer0.6.weight": _from_semseg,
+    _PATCHES: _from_many_dates,
+}
+"""A name that tells a foreign trunk, and what gives it timm's names."""

@@ -1,0 +1,327 @@
+"""What a network begins with: every weight, band by band, is where it belongs."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch import nn
+
+from geoseg.errors import BundleError, ConfigError
+from geoseg.geo.legend import Legend
+from geoseg.geo.stats import BandStats
+from geoseg.nn.bundle import ModelBundle
+from geoseg.nn.card import ModelCard
+from geoseg.nn.models import ModelSpec, build_model
+from geoseg.nn.scaling import Scaling
+from geoseg.nn.torchgeo_weights import find_weights
+from geoseg.nn.weights import EncoderWeights, load_encoder, select_bands, start_network
+
+SENTINEL2 = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8a", "B9", "B10", "B11", "B12")
+MOCO = "torchgeo:ResNet18_Weights.SENTINEL2_ALL_MOCO"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def downloaded(tmp_path, monkeypatch):
+    """`downloaded(weights, state)` puts a file where torch.hub keeps what it has downloaded."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+    def _downloaded(weights, state):
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(state, folder / Path(find_weights(weights).entry.url).name)
+
+    return _downloaded
+
+
+def shaken(network):
+    """A state dict in which no weight is what a network begins with."""
+    state = network.state_dict()
+    return {
+        key: torch.rand_like(value) + 0.5 if value.is_floating_point() else value
+        for key, value in state.items()
+    }
+
+
+def spec_of(encoder, bands=3, arch="unet"):
+    return ModelSpec(arch=arch, encoder=encoder, in_channels=bands, classes=2)
+
+
+def stats_of(mean, std=None):
+    count = len(mean)
+    std = std or [1.0] * count
+    return BandStats(
+        count=(100,) * count, mean=tuple(mean), std=tuple(std), min=(0.0,) * count,
+        max=tuple(3 * value for value in mean), p2=(0.0,) * count,
+        p98=tuple(2 * value for value in mean),
+    )  # fmt: skip
+
+
+# --- which weight goes where -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "tu-resnet18"])
+@pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "_orig_mod."])
+def test_every_weight_of_a_resnet(encoder, prefix):
+    state = shaken(timm.create_model("resnet18"))
+    network = build_model(spec_of(encoder))
+    source = EncoderWeights(name="a", state={prefix + key: v for key, v in state.items()})
+    assert load_encoder(network, source, ("", "", "")) == (0, 1, 2)
+    own = network.encoder.state_dict()
+    assert {key.removeprefix("model.") for key in own} == set(state) - {"fc.weight", "fc.bias"}
+    for key, value in own.items():
+        assert value.equal(state[key.removeprefix("model.")]), key
+
+
+def test_every_weight_of_a_transformer():
+    theirs = timm.create_model("vit_tiny_patch16_224", in_chans=13, num_classes=0)
+    state = shaken(theirs)
+    network = build_model(spec_of("vit_tiny_patch16_224", 4, arch="fpn"))
+    source = EncoderWeights(name="a", state=state, bands=SENTINEL2, sensor="sentinel2")
+    columns = load_encoder(network, source, ("red", "green", "blue", "nir"))
+    assert columns == (3, 2, 1, 7)
+    own = {
+        key.removeprefix("model."): value
+        for key, value in network.encoder.state_dict().items()
+        if key.startswith("model.")
+    }
+    kernels = own.pop("patch_embed.proj.weight")
+    assert kernels.equal(state["patch_embed.proj.weight"][:, [3, 2, 1, 7]])
+    assert set(own) <= set(state)
+    assert all(value.equal(state[key]) for key, value in own.items())
+    assert len(own) >= len(state) - 3  # the last normalisation may be left out
+
+
+def test_every_weight_of_torchvisions_swin(downloaded):
+    """By torchgeo's name: its file holds torchvision's names, which timm's encoder has not."""
+    theirs = torchvision.models.swin_v2_t(weights=None)
+    theirs.features[0][0] = nn.Conv2d(9, 96, 4, 4)
+    state = shaken(theirs)
+    weights = "torchgeo:Swin_V2_T_Weights.SENTINEL2_MI_MS_SATLAS"
+    downloaded(weights, state)
+    start = start_network(
+        spec_of("swinv2_tiny_window8_256"), weights, bands=("blue", "green", "B11")
+    )
+    assert start.columns == (2, 1, 7)
+    own = start.network.encoder.state_dict()
+    assert own["model.patch_embed.proj.weight"].equal(state["features.0.0.weight"][:, [2, 1, 7]])
+    block = "model.layers_1.blocks.1"
+    assert own[f"{block}.mlp.fc2.weight"].equal(state["features.3.1.mlp.3.weight"])
+    assert own[f"{block}.attn.cpb_mlp.0.bias"].equal(state["features.3.1.attn.cpb_mlp.0.bias"])
+    assert own[f"{block}.attn.v_bias"].equal(state["features.3.1.attn.qkv.bias"][2 * 192 :])
+    assert own["model.layers_3.downsample.norm.bias"].equal(state["features.6.norm.bias"])
+    mean, std = find_weights(weights).scaling
+    assert (set(mean), std[2], std[1], std[7]) == ({0.0}, 255, 255, 8160)
+    scaling = start.scaling(stats_of([500.0, 600.0, 700.0]))
+    assert (scaling.kind, scaling.mean) == ("standardize", (0, 0, 0))
+    assert scaling.std == (255, 255, 8160)
+
+
+def test_dilated_encoders_take_the_same_weights():
+    state = shaken(timm.create_model("resnet18"))
+    network = build_model(spec_of("resnet18", arch="deeplabv3plus"))
+    load_encoder(network, EncoderWeights(name="a", state=state), ("", "", ""))
+    own = network.encoder.state_dict()
+    assert own["layer4.1.conv2.weight"].equal(state["layer4.1.conv2.weight"])
+
+
+def test_the_encoder_of_a_whole_network_in_a_file(tmp_path):
+    state = shaken(build_model(spec_of("resnet18", arch="linknet")))
+    torch.save({"state_dict": state}, tmp_path / "whole.ckpt")
+    start = start_network(spec_of("resnet18"), str(tmp_path / "whole.ckpt"))
+    for key, value in start.network.encoder.state_dict().items():
+        assert value.equal(state[f"network.encoder.{key}"]), key
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_an_encoder_in_a_file(tmp_path, caplog, suffix):
+    state = shaken(timm.create_model("resnet18", num_classes=0))
+    path = tmp_path / f"encoder{suffix}"
+    if suffix == ".pth":
+        torch.save(state, path)
+    else:
+        save_file(state, path)
+    with caplog.at_level(logging.INFO):
+        start = start_network(spec_of("resnet18"), str(path))
+    assert f"{path}: 120 of 120 weights of encoder resnet18 taken" in caplog.text
+    assert start.network.training
+    assert start.network.encoder.state_dict()["bn1.weight"].equal(state["bn1.weight"])
+    assert start.scaling(stats_of([1.0, 1.0, 1.0])) is None
+
+
+# --- bands -----------------------------------------------------------------------------------
+
+
+def test_kernels_of_chosen_bands_and_the_mean_of_the_rest():
+    kernels = torch.arange(2 * 3 * 4.0).reshape(2, 3, 2, 2)
+    found = select_bands(kernels, (2, None, 0))
+    assert found.shape == (2, 3, 2, 2)
+    assert found[:, 0].equal(kernels[:, 2])
+    assert found[:, 1].equal((kernels[:, 0] + kernels[:, 1] + kernels[:, 2]) / 3)
+    assert found[:, 2].equal(kernels[:, 0])
+
+
+def test_bands_by_name_and_by_the_mean(downloaded, caplog):
+    state = shaken(timm.create_model("resnet18", in_chans=13))
+    downloaded(MOCO, state)
+    with caplog.at_level(logging.INFO):
+        start = start_network(
+            spec_of("resnet18", 4), MOCO, bands=("B08", "red", "elevation", "blue")
+        )
+    kernels, own = state["conv1.weight"], start.network.encoder.state_dict()["conv1.weight"]
+    assert own[:, [0, 1, 3]].equal(kernels[:, [7, 3, 1]])
+    assert own[:, 2].equal(kernels.mean(dim=1))
+    assert "3 of 4 bands known to the weights, 1 take the mean" in caplog.text
+    assert "B08 <- B8, red <- B4, elevation <- mean of all, blue <- B2" in caplog.text
+    assert "fc.weight" in caplog.text  # what was not used
+
+
+def test_as_many_bands_without_names_are_taken_in_order(downloaded, caplog):
+    state = shaken(timm.create_model("resnet18", in_chans=13))
+    downloaded(MOCO, state)
+    start = start_network(spec_of("resnet18", 13), MOCO, bands=("",) * 13)
+    assert start.columns == tuple(range(13))
+    assert start.network.encoder.state_dict()["conv1.weight"].equal(state["conv1.weight"])
+    assert "in this order: no common names" in caplog.text
+
+
+def test_other_bands_without_names_take_the_mean_and_a_warning(downloaded, caplog):
+    downloaded(MOCO, shaken(timm.create_model("resnet18", in_chans=13)))
+    start = start_network(spec_of("resnet18", 2), MOCO, bands=("", ""))
+    assert start.columns == (None, None)
+    assert [r.levelname for r in caplog.records if "0 of 2 bands known" in r.message] == ["WARNING"]
+
+
+# --- scaling ---------------------------------------------------------------------------------
+
+
+def test_a_common_divisor_is_taken_with_the_means_of_the_data(downloaded):
+    downloaded(MOCO, shaken(timm.create_model("resnet18", in_chans=13)))
+    start = start_network(spec_of("resnet18", 2), MOCO, bands=("red", "slope"))
+    scaling = start.scaling(stats_of([900.0, 30.0]))
+    assert scaling == Scaling(kind="divide", divisor=10_000, mean=(900, 30))
+
+
+def test_numbers_per_band_are_taken_by_name(downloaded):
+    """SoftCon's; a band it does not know is standardised by the data."""
+    weights = "torchgeo:ResNet50_Weights.SENTINEL2_ALL_SOFTCON"
+    downloaded(weights, shaken(timm.create_model("resnet50", in_chans=13)))
+    start = start_network(spec_of("resnet50", 3), weights, bands=("red", "slope", "B12"))
+    scaling = start.scaling(stats_of([900.0, 30.0, 800.0], [100.0, 7.0, 90.0]))
+    assert scaling.mean == pytest.approx((1373.1, 30, 1537.4))
+    assert scaling.std == pytest.approx((1144.9, 7, 1142.9))
+
+
+# --- foundation encoders ---------------------------------------------------------------------
+
+
+def test_dofa_makes_the_layer_for_the_bands_of_the_data(tmp_path, caplog):
+    from torchgeo.models import dofa_small_patch16_224
+
+    theirs = dofa_small_patch16_224()
+    state = {key: value for key, value in theirs.state_dict().items() if "head" not in key}
+    weights = str(tmp_path / "dofa.pth")
+    torch.save(state, weights)
+    spec = spec_of("vit_small_patch16_224", 2, arch="fpn")
+    with caplog.at_level(logging.INFO):
+        start = start_network(spec, weights, bands=("B04", "nir"))
+    assert "B04 0.665, nir 0.842" in caplog.text
+    own = start.network.encoder.state_dict()
+    assert own["model.blocks.11.mlp.fc2.weight"].equal(state["blocks.11.mlp.fc2.weight"])
+    image = torch.randn(1, 2, 32, 32)
+    with torch.no_grad():
+        expected, _ = theirs.patch_embed(image, torch.tensor([0.665, 0.842]))
+        found = nn.functional.conv2d(
+            image, own["model.patch_embed.proj.weight"], own["model.patch_embed.proj.bias"],
+            stride=16, padding=1,
+        )  # fmt: skip
+    assert torch.allclose(found.flatten(2).transpose(1, 2), expected, atol=1e-5)
+    with pytest.raises(ConfigError, match=r"wavelengths.*slope.*not known"):
+        start_network(spec, weights, bands=("B04", "slope"))
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("encoder", "problem"),
+    [
+        ("resnet34", "120 of 216 weights fit, 80 are missing"),
+        ("resnet50", "are of another shape, such as layer1.0.conv1.weight"),
+        ("vgg11", "0 of 16 weights fit"),
+    ],
+)
+def test_weights_of_another_encoder_are_refused(encoder, problem):
+    network = build_model(spec_of(encoder))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    state = shaken(timm.create_model("resnet18"))
+    source = EncoderWeights(name="theirs", state=state, encoder="resnet18")
+    with pytest.raises(ConfigError, match=problem) as caught:
+        load_encoder(network, source, ("", "", ""))
+    assert "is for encoder resnet18, not" in str(caught.value)
+    assert caught.value.cure == 'Set encoder = "resnet18"'
+    assert all(before[key].equal(value) for key, value in network.state_dict().items())
+
+
+def test_a_file_of_which_nothing_fits_is_refused(tmp_path):
+    torch.save({"a.weight": torch.ones(2)}, tmp_path / "a.pth")
+    with pytest.raises(ConfigError, match="does not fit encoder resnet18: 0 of 120 weights fit"):
+        start_network(spec_of("resnet18"), str(tmp_path / "a.pth"))
+
+
+@pytest.mark.parametrize("lost", ["layer2.0.bn1.running_mean", "conv1.weight"])
+def test_a_file_that_lacks_a_weight_is_refused(tmp_path, lost):
+    state = shaken(timm.create_model("resnet18"))
+    del state[lost]
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(ConfigError, match=f"1 are missing, such as {lost}"):
+        start_network(spec_of("resnet18"), str(tmp_path / "a.pth"))
+
+
+def test_counters_may_be_missing(tmp_path):
+    state = shaken(timm.create_model("resnet18"))
+    state = {key: value for key, value in state.items() if "num_batches" not in key}
+    torch.save(state, tmp_path / "a.pth")
+    start = start_network(spec_of("resnet18"), str(tmp_path / "a.pth"))
+    assert start.network.encoder.state_dict()["bn1.weight"].equal(state["bn1.weight"])
+
+
+def test_a_network_without_encoder_takes_no_encoder(downloaded):
+    with pytest.raises(ConfigError, match="linear has no encoder"):
+        start_network(ModelSpec(arch="linear", in_channels=3, classes=2), MOCO)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(BundleError, match="no such file"):
+        start_network(spec_of("resnet18"), str(tmp_path / "none.pth"))
+
+
+# --- bundles ---------------------------------------------------------------------------------
+
+
+def test_a_bundle_gives_its_weights_and_its_scaling(tmp_path):
+    spec = ModelSpec(arch="linear", in_channels=2, classes=2)
+    network = build_model(spec)
+    scaling = Scaling(kind="divide", divisor=7)
+    card = ModelCard(
+        spec=spec, legend=Legend.of_values((0, 1)).to_dict(), bands=("a", "b"), dtype="uint8",
+        scaling=scaling, window=16, stride=8,
+    )  # fmt: skip
+    ModelBundle.of(network, card).save(tmp_path / "m.safetensors")
+    start = start_network(spec, str(tmp_path / "m.safetensors"))
+    assert start.scaling(stats_of([1.0, 1.0])) == scaling
+    assert all(
+        value.equal(network.state_dict()[key]) for key, value in start.network.state_dict().items()
+    )
