@@ -5,6 +5,7 @@ from __future__ import annotations
 from segmentation_models_pytorch.encoders._base import EncoderMixin
 from torch import Tensor, nn
 
+from geoseg.nn.encoders.dilated import dilate
 from geoseg.nn.layers import conv_norm_relu
 
 _EXPANSION = 4
@@ -36,9 +37,22 @@ class Xception39Encoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the li
             stages.append(nn.Sequential(first, *rest))
         self.stages = nn.ModuleList(stages)
 
-    def get_stages(self) -> dict[int, list[nn.Module]]:
-        """Stages by the stride that they bring, for `make_dilated`."""
-        return dict(zip((8, 16, 32), ([stage] for stage in self.stages), strict=False))
+    def make_dilated(self, output_stride: int) -> None:
+        """Keep the last levels on cells of `output_stride` pixels, 8 or 16.
+
+        The convolution that loses its step keeps its taps, those behind it spread theirs, so
+        that every second cell of the finer level is a cell of the coarser one.
+        """
+        rate = 1
+        for stage, stride in zip(self.stages, (8, 16, 32), strict=False):
+            if stride <= output_stride:
+                continue
+            for module in stage.modules():
+                if isinstance(module, nn.Conv2d):
+                    stepping = module.stride != (1, 1)
+                    module.stride = (1, 1)
+                    dilate(module, rate if stepping else 2 * rate)
+            rate *= 2
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Compute the levels of (n, bands, height, width), the image first."""
