@@ -12,6 +12,7 @@ import segmentation_models_pytorch as smp
 from segmentation_models_pytorch.encoders import encoders as smp_encoders
 
 from geoseg.nn.architecture import NetworkRequest
+from geoseg.nn.encoders.even import EvenTimmEncoder, is_uneven
 from geoseg.nn.encoders.names import TIMM_PREFIX, is_plain, size_options
 from geoseg.nn.encoders.pyramid import PyramidEncoder
 from geoseg.nn.layers import protect_pooled_norms
@@ -58,22 +59,24 @@ def build_encoder(request: NetworkRequest, *, output_stride: int = 32, depth: in
 def listed_encoder(request: NetworkRequest) -> Iterator[tuple[str, str | bool | None]]:
     """Name and weights by which the library's networks build the encoder of a request.
 
-    They take their encoder by name only. A plain transformer, of which the library cannot make
-    one, stands in its dict for as long as the network is being built.
+    They take their encoder by name only. One that we make of what timm has, such as a pyramid
+    over a plain transformer, stands in the library's dict for as long as the network is being
+    built.
     """
-    if not is_plain(request.encoder):
+    encoder_class = _class_over_timm(request.encoder)
+    if encoder_class is None:
         yield request.encoder, weights_argument(request)
         return
     # It bears no `tu-` and is of this request alone, whatever other threads build.
-    name = f"pyramid of {request.encoder} for {id(request)}"
+    name = f"ours of {request.encoder} for {id(request)}"
     params = {
         "name": request.encoder,
         "in_channels": request.in_channels,
         "pretrained": request.pretrained,
     }
-    smp_encoders[name] = {"encoder": PyramidEncoder, "params": params, "pretrained_settings": {}}
+    smp_encoders[name] = {"encoder": encoder_class, "params": params, "pretrained_settings": {}}
     try:
-        yield name, None  # the PyramidEncoder finds its weights by itself
+        yield name, None  # it finds its weights by itself
     finally:
         del smp_encoders[name]
 
@@ -85,9 +88,17 @@ def weights_argument(request: NetworkRequest) -> str | bool | None:
     return True if request.encoder.startswith(TIMM_PREFIX) else "imagenet"
 
 
+def _class_over_timm(name: str) -> type[PyramidEncoder | EvenTimmEncoder] | None:
+    """What makes the levels of one of timm's encoders, where the library cannot."""
+    if is_plain(name):
+        return PyramidEncoder
+    return EvenTimmEncoder if is_uneven(name) else None
+
+
 def _build(request: NetworkRequest, output_stride: int, depth: int) -> Any:  # noqa: ANN401 - as build_encoder
-    if is_plain(request.encoder):
-        return PyramidEncoder(
+    encoder_class = _class_over_timm(request.encoder)
+    if encoder_class is not None:
+        return encoder_class(
             request.encoder,
             in_channels=request.in_channels,
             pretrained=request.pretrained,
