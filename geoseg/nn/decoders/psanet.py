@@ -42,7 +42,7 @@ class PsaNetOptions(ArchitectureOptions):
     """Whether the weights of all sources of a cell sum to one."""
 
     normalization: Annotated[float, Field(gt=0)] = 1.0
-    """What the gathered features are divided by, as where no softmax bounds them."""
+    """What the gathered features are divided by; of use where no softmax bounds them."""
 
     @property
     def side(self) -> int:

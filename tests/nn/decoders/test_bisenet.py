@@ -1,8 +1,14 @@
 import pytest
 import torch
 from network_figures import bare_network, gmacs, parameters
+from torch.nn.functional import interpolate
 
-from geoseg.nn.decoders.bisenet import AttentionRefinement, FeatureFusion, SpatialPath
+from geoseg.nn.decoders.bisenet import (
+    AttentionRefinement,
+    ContextPath,
+    FeatureFusion,
+    SpatialPath,
+)
 from geoseg.nn.models import ARCHITECTURES, ModelSpec, build_model
 
 
@@ -74,11 +80,14 @@ def test_training_gives_two_contexts_beside_the_logits():
     assert [head.weight for head in ARCHITECTURES["bisenet"].auxiliary] == [1, 1]
 
 
-def test_the_global_context_reaches_every_cell():
-    torch.manual_seed(0)
-    spec = ModelSpec(arch="bisenet", encoder="resnet18", in_channels=3, classes=2)
-    network = build_model(spec).eval()
-    image = torch.randn(1, 3, 64, 1024, requires_grad=True)
-    network(image)[..., -1].sum().backward()
-    # 1000 pixels are more than the convolutions of a ResNet-18 reach to one side.
-    assert image.grad[..., 0].abs().sum() > 0
+def test_the_context_is_the_refined_levels_and_the_mean_of_the_last():
+    path = ContextPath(6, 8).eval()
+    c4, c5, like = torch.randn(2, 6, 4, 6), torch.randn(2, 8, 2, 3), torch.zeros(1, 1, 8, 12)
+    with torch.no_grad():
+        inner = path.attention32(c5) + path.tail[1](c5.mean(dim=(2, 3), keepdim=True))
+        expected16 = path.refine32(interpolate(inner, size=(4, 6), mode="bilinear"))
+        inner = path.attention16(c4) + expected16
+        expected8 = path.refine16(interpolate(inner, size=(8, 12), mode="bilinear"))
+        found8, found16 = path(c4, c5, like)
+    torch.testing.assert_close(found16, expected16)
+    torch.testing.assert_close(found8, expected8)
