@@ -153,14 +153,15 @@ def import_model(
     target = check_output(os.fspath(output), overwrite=given.overwrite)
     opened = _open(os.fspath(source), given)
     spec = _spec(opened)
-    foreign = look_at(opened.name, opened.state, spec)
-    legend, foreign = _legend(opened, foreign)
+    found = look_at(opened.name, opened.state, spec)
+    legend, foreign = _legend(opened, found)
     bands = _bands(opened, foreign)
     spec = spec.model_copy(update={"in_channels": len(bands), "classes": legend.count})
     scaling = opened.scaling or _scaling(opened.options, len(bands))
     adopted = adopt(foreign, spec, partial=given.partial)
     card = _card(opened, spec, legend, bands, scaling, adopted)
     ModelBundle.of(adopted.network, card).save(target, overwrite=given.overwrite)
+    _tell(found, card, opened.options)
     return ImportResult(
         path=Path(target),
         spec=spec,
@@ -301,11 +302,9 @@ def _legend(source: _Source, foreign: ForeignWeights) -> tuple[Legend, ForeignWe
     legend = Legend.open(path) if path is not None else None
     count = foreign.classes or (legend.count if legend else 2)
     if count == 1 and (legend is None or legend.count == 2):
-        logger.info("%s: one channel becomes two: class 0, and class 1 by its sigmoid", source.name)
         foreign, count = two_classes_of_one(foreign), 2
     if legend is None:
         legend = Legend.of_values(range(count), source.names)
-        logger.info("classes: %s; other names by --legend", ", ".join(legend.names))
     if legend.count != count:
         problem = f"{path} has {legend.count} classes, the weights have {count}"
         raise ConfigError("--legend", problem, "Give a legend with a class for each channel")
@@ -316,7 +315,6 @@ def _bands(source: _Source, foreign: ForeignWeights) -> tuple[str, ...]:
     given = source.options.bands
     count = foreign.in_channels or len(given or ()) or 3
     if given is None:
-        logger.info("%d bands without names: scenes must have as many, in its order", count)
         return ("",) * count
     if len(given) != count:
         problem = f"{len(given)} are given ({', '.join(given)}), the weights are for {count}"
@@ -342,13 +340,25 @@ def _scaling(options: ImportOptions, bands: int) -> Scaling:
             mean=tuple(divisor * value for value in means or (0.0,) * bands),
             std=tuple(divisor * value for value in stds or (1.0,) * bands),
         )
-    if divisor != 1:
-        return Scaling(kind="divide", divisor=divisor)
-    logger.warning(
-        "values reach the network as they are; if it was trained on scaled ones, tell it by "
-        "--divisor, --mean and --std"
-    )
-    return Scaling()
+    return Scaling(kind="divide", divisor=divisor) if divisor != 1 else Scaling()
+
+
+def _tell(foreign: ForeignWeights, card: ModelCard, options: ImportOptions) -> None:
+    """Log what was taken for granted."""
+    names = ", ".join(Legend.from_dict(card.legend).names)
+    if foreign.classes == 1:
+        logger.info("its one channel becomes two: its sigmoid is the probability of the second")
+    if options.legend is None:
+        logger.info("classes: %s; --legend names others", names)
+    if not any(card.bands):
+        logger.info(
+            "%d bands without names: scenes must have as many, in its order", len(card.bands)
+        )
+    if card.scaling.kind == "none":
+        logger.warning(
+            "values reach the network as they are; if it was trained on scaled ones, tell it by "
+            "--divisor, --mean and --std"
+        )
 
 
 def _card(
