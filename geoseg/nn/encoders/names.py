@@ -43,13 +43,17 @@ def resolve_encoder(name: str, *, from_timm: bool = False) -> str:
         The name as segmentation-models-pytorch takes it.
 
     Raises:
-        ConfigError: If neither library knows it; the nearest names are listed.
+        ConfigError: If neither library knows it; the nearest names are listed. If only timm's
+            will do and it is another's.
     """
     plain = name.removeprefix(TIMM_PREFIX)
     if plain == name and name in smp_encoders and not from_timm:
         return name
     if _is_timm(plain):
         return TIMM_PREFIX + plain
+    if name in smp_encoders:
+        cure = "Take a transformer of timm, such as vit_small_patch16_224"
+        raise ConfigError("model.encoder", f"{name!r} is no encoder of timm", cure)
     raise ConfigError("model.encoder", f"{name!r} is no encoder", _nearest(name))
 
 

@@ -9,6 +9,7 @@ import timm
 from segmentation_models_pytorch.encoders._base import EncoderMixin
 from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
+from torch.nn import functional
 
 from geoseg.nn.encoders.names import TIMM_PREFIX, size_options, timm_traits
 from geoseg.nn.layers import conv_norm_relu
@@ -59,15 +60,16 @@ class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the libra
         cell = int(info[-1]["reduction"])
         width = int(info[-1].get("num_chs_norm", info[-1]["num_chs"]))  # SAM's neck is its norm
         self.divisor = math.lcm(cell, min(output_stride, 2**depth))
-        """Of the heights and widths that it takes, pixels."""
-        strides = [min(2**level, output_stride) for level in range(2, depth + 1)]
-        self._indices = [len(info) * (i + 1) // len(strides) - 1 for i in range(len(strides))]
+        """Of the heights and widths that it takes as they are, pixels."""
+        self._strides = [min(2**level, output_stride) for level in range(2, depth + 1)]
+        parts = len(self._strides)
+        self._indices = [len(info) * (part + 1) // parts - 1 for part in range(parts)]
         model.prune_intermediate_layers(self._indices)
         self.stem = nn.Sequential(
             conv_norm_relu(in_channels, _STEM_CHANNELS, stride=2),
             conv_norm_relu(_STEM_CHANNELS, _STEM_CHANNELS),
         )
-        resized = [_resized(width, cell / stride) for stride in strides]
+        resized = [_resized(width, cell / stride) for stride in self._strides]
         self.levels = nn.ModuleList(module for module, _ in resized)
         self._out_channels = [in_channels, _STEM_CHANNELS, *(channels for _, channels in resized)]
 
@@ -81,14 +83,23 @@ class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the libra
         """Compute the levels of (n, bands, height, width), the image first.
 
         Args:
-            image: Height and width are multiples of `divisor`.
+            image: Of any size; where `divisor` does not divide it, as ICNet's smaller ones, its
+                last pixels are repeated and the levels cut to whole and begun cells.
         """
+        height, width = image.shape[-2:]
+        below, right = -height % self.divisor, -width % self.divisor
+        large = image
+        if below or right:
+            large = functional.pad(image, (0, right, 0, below), mode="replicate")
         model: Any = self.model
         tokens: list[Tensor] = model.forward_intermediates(
-            image, indices=self._indices, norm=True, output_fmt="NCHW", intermediates_only=True
+            large, indices=self._indices, norm=True, output_fmt="NCHW", intermediates_only=True
         )
-        levels = (resized(level) for resized, level in zip(self.levels, tokens, strict=True))
-        return [image, self.stem(image), *levels]
+        levels = [image, self.stem(image)]
+        for resized, stride, level in zip(self.levels, self._strides, tokens, strict=True):
+            rows, columns = -(-height // stride), -(-width // stride)
+            levels.append(resized(level)[..., :rows, :columns])
+        return levels
 
 
 def _trunk(name: str, *, in_channels: int, pretrained: bool) -> Any:  # noqa: ANN401 - timm's

@@ -89,7 +89,7 @@ def test_our_names_are_listed_once_and_known():
     names = list_encoders()
     assert set(OURS) == set(OWN_ENCODERS) <= set(smp_encoders)
     assert all(names.count(name) == 1 and resolve_encoder(name) == name for name in OURS)
-    with pytest.raises(ConfigError, match="is no encoder"):
+    with pytest.raises(ConfigError, match="is no encoder of timm"):
         resolve_encoder("resnetv2_200", from_timm=True)
 
 

@@ -110,3 +110,29 @@ def test_networks_over_a_plain_transformer_take_any_size_and_learn(arch):
 def test_dpt_takes_the_tokens_themselves():
     network = build_model(ModelSpec(arch="dpt", encoder="test_vit", in_channels=3, classes=2))
     assert not isinstance(network.encoder, PyramidEncoder)
+
+
+def test_images_that_it_must_pad_give_whole_and_begun_cells():
+    encoder = PyramidEncoder(TINY, in_channels=3).eval()
+    image = torch.randn(1, 3, 33, 50)
+    large = functional.pad(image, (0, 14, 0, 31), mode="replicate")
+    with torch.no_grad():
+        levels, expected = encoder(image), encoder(large)
+    assert [tuple(level.shape[2:]) for level in levels[1:]] == [
+        (17, 25),
+        (9, 13),
+        (5, 7),
+        (3, 4),
+        (2, 2),
+    ]
+    for level, whole in zip(levels[2:], expected[2:], strict=True):
+        assert torch.equal(level, whole[..., : level.shape[2], : level.shape[3]])
+
+
+def test_it_can_be_exported():
+    encoder = PyramidEncoder(TINY, in_channels=3).eval()
+    program = torch.export.export(encoder, (torch.randn(1, 3, 64, 64),)).module()
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        for level, expected in zip(program(image), encoder(image), strict=True):
+            torch.testing.assert_close(level, expected)
