@@ -18,6 +18,9 @@ FUSED = 128
 _POOLED = 256
 """Channels of the coarsest level after its pyramid pooling."""
 
+_COARSEST = 4
+"""The encoder's smaller image is 1 / this of the input; its cells shall divide that too."""
+
 GUIDANCE = (Auxiliary(name="sixteenth", weight=0.16), Auxiliary(name="eighth", weight=0.4))
 """The cascade label guidance of the paper; the logits themselves weigh 1."""
 
@@ -103,7 +106,7 @@ class ICNet(nn.Module):
         Returns:
             (n, classes, h, w) logits; in training also those of the guidance at 1/16 and 1/8.
         """
-        coarse = self.pooling(self.encoder(shrink(image, 4))[5])  # 1/32
+        coarse = self.pooling(self.encoder(shrink(image, _COARSEST))[5])  # 1/32
         middle = self._first_levels[0](shrink(image, 2))[3]  # 1/16
         fused, guided_16 = self.fusion_16(coarse, middle)
         fused, guided_8 = self.fusion_8(fused, self.fine(image))  # 1/8
@@ -126,6 +129,8 @@ def _first_levels(encoder: Any) -> Any:  # noqa: ANN401 - as above
 
 def _build(request: NetworkRequest) -> nn.Module:
     encoder = build_encoder(request, output_stride=8)
+    if not hasattr(encoder, "divisor"):  # else it pads its images itself
+        encoder.divisor = _COARSEST * encoder.output_stride
     return ICNet(encoder, request.in_channels, request.classes)
 
 
@@ -134,6 +139,5 @@ ICNET_ENCODED: dict[str, Architecture] = {
         summary="ICNet over an encoder: three resolutions in cascade, arXiv 1704.08545",
         build=_build,
         auxiliary=GUIDANCE,
-        cells=4,  # the coarsest image is a quarter of the input
     ),
 }

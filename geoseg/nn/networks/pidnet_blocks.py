@@ -127,8 +127,8 @@ class ContextPooling(nn.Module):
         else:
             for level, process in zip(pooled, self.process, strict=True):
                 levels.append(process(level + levels[-1]))
-        compressed: Tensor = self.compress(torch.cat(levels, dim=1))
-        return compressed + self.shortcut(features)
+        context: Tensor = self.compress(torch.cat(levels, dim=1)) + self.shortcut(features)
+        return context
 
 
 class PixelAttention(nn.Module):

@@ -104,3 +104,15 @@ def test_fusion_enlarges_then_dilates_then_adds():
     fused, guided = fusion(coarse, fine)
     torch.testing.assert_close(fused, expected.relu())
     torch.testing.assert_close(guided, enlarged)
+
+
+def test_shrunken_images_are_of_whole_cells():
+    model = small().eval()
+    sizes = []
+    model.encoder.register_forward_pre_hook(
+        lambda module, inputs: sizes.append(tuple(inputs[0].shape[2:]))
+    )
+    with torch.no_grad():
+        assert model(torch.randn(1, 2, 130, 257)).shape == (1, 3, 130, 257)
+    # A quarter and a half of 160 x 288, the next sizes that 32 divides.
+    assert sizes == [(40, 72), (80, 144)]
