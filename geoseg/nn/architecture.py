@@ -76,6 +76,9 @@ class Architecture:
     default_encoder: str = "resnet50"
     """The encoder of the paper, or the one nearest to it."""
 
+    has_pretrained: bool = False
+    """Whether there are ImageNet weights for a part of it, where it has no encoder."""
+
     divisor: int = 1
     """Of the heights and widths it takes, where it has no encoder to tell."""
 

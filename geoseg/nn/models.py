@@ -129,15 +129,16 @@ def build_model(spec: ModelSpec, *, weights: Weights = "none") -> SegmentationMo
 
     Args:
         spec: Architecture, encoder, bands, classes and options.
-        weights: `imagenet` begins with the encoder's pretrained weights, which are downloaded
-            once; `none` begins at random, by torch's random generator.
+        weights: `imagenet` begins with the pretrained weights of the encoder, or of the part
+            that stands for one, which are downloaded once; `none` begins at random, by torch's
+            random generator.
 
     Returns:
         The network in training mode, on torch's default device.
 
     Raises:
         ConfigError: If the architecture, encoder or one of the options is unknown, encoder and
-            architecture do not fit, or the weights cannot be had.
+            architecture do not fit, or the weights do not exist or cannot be had.
     """
     request = _request(spec, weights)
     architecture = ARCHITECTURES[spec.arch]
@@ -165,6 +166,9 @@ def _request(spec: ModelSpec, weights: Weights) -> NetworkRequest:
             f"{spec.arch!r} is no architecture",
             f"{hint}The choices are: {', '.join(list_architectures())}",
         )
+    pretrained = weights == "imagenet"
+    if pretrained and not (architecture.has_encoder or architecture.has_pretrained):
+        raise ConfigError("model.weights", f"{spec.arch} has no imagenet weights", 'Set "none"')
     encoder = "none"
     if architecture.has_encoder:
         encoder = resolve_encoder(spec.encoder, from_timm=architecture.timm_only)
@@ -172,7 +176,7 @@ def _request(spec: ModelSpec, weights: Weights) -> NetworkRequest:
         encoder=encoder,
         in_channels=spec.in_channels,
         classes=spec.classes,
-        pretrained=weights == "imagenet" and architecture.has_encoder,
+        pretrained=pretrained,
         options=_options(spec, architecture),
     )
 

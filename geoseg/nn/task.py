@@ -50,7 +50,7 @@ class SegmentationTask(pl.LightningModule):
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.loss = build_loss(config.loss, classes=legend.count, ignore=legend.ignore_index)
-        self.training_loss = TrainingLoss(self.loss, network.auxiliary)
+        self.training_loss = TrainingLoss(self.loss, network.auxiliary, ignore=legend.ignore_index)
         self.confusion = ConfusionMatrix(legend.count, legend.ignore_index)
         self._config = config
         self._scaling = scaling

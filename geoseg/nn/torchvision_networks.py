@@ -97,6 +97,7 @@ TORCHVISION: dict[str, Architecture] = {
         build=_builder(segmentation.fcn_resnet50, ResNet50_Weights.IMAGENET1K_V1, aux_loss=True),
         auxiliary=_GUIDANCE,
         has_encoder=False,
+        has_pretrained=True,
         divisor=8,
     ),
     "fcn_resnet101": Architecture(
@@ -104,6 +105,7 @@ TORCHVISION: dict[str, Architecture] = {
         build=_builder(segmentation.fcn_resnet101, ResNet101_Weights.IMAGENET1K_V1, aux_loss=True),
         auxiliary=_GUIDANCE,
         has_encoder=False,
+        has_pretrained=True,
         divisor=8,
     ),
     "deeplabv3_resnet50": Architecture(
@@ -113,6 +115,7 @@ TORCHVISION: dict[str, Architecture] = {
         ),
         auxiliary=_GUIDANCE,
         has_encoder=False,
+        has_pretrained=True,
         divisor=8,
     ),
     "deeplabv3_resnet101": Architecture(
@@ -122,6 +125,7 @@ TORCHVISION: dict[str, Architecture] = {
         ),
         auxiliary=_GUIDANCE,
         has_encoder=False,
+        has_pretrained=True,
         divisor=8,
     ),
     "deeplabv3_mobilenet_v3_large": Architecture(
@@ -133,6 +137,7 @@ TORCHVISION: dict[str, Architecture] = {
         ),
         auxiliary=_GUIDANCE,
         has_encoder=False,
+        has_pretrained=True,
         divisor=16,
     ),
     "lraspp_mobilenet_v3_large": Architecture(
@@ -141,6 +146,7 @@ TORCHVISION: dict[str, Architecture] = {
             segmentation.lraspp_mobilenet_v3_large, MobileNet_V3_Large_Weights.IMAGENET1K_V1
         ),
         has_encoder=False,
+        has_pretrained=True,
         divisor=16,
     ),
 }
