@@ -164,7 +164,10 @@ WRAPPED: dict[str, Architecture] = {
         options=AttentionUnetOptions,
     ),
     "linknet": Architecture(
-        summary="LinkNet, arXiv 1707.03718", build=_builder(smp.Linknet), options=LinknetOptions
+        summary="LinkNet, arXiv 1707.03718",
+        build=_builder(smp.Linknet),
+        options=LinknetOptions,
+        default_encoder="resnet18",
     ),
     "fpn": Architecture(
         summary="Feature pyramid network, arXiv 1901.02446",
@@ -199,11 +202,13 @@ WRAPPED: dict[str, Architecture] = {
         summary="SegFormer, arXiv 2105.15203",
         build=_build_segformer,
         options=SegformerOptions,
+        default_encoder="mit_b2",
     ),
     "dpt": Architecture(
         summary="Dense prediction transformer, arXiv 2103.13413",
         build=_build_dpt,
         options=DptOptions,
+        default_encoder="tu-vit_base_patch16_384",
         timm_only=True,
     ),
 }
