@@ -206,7 +206,8 @@ def _build_network(
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if request.pretrained:
-            problem = f"no imagenet weights for {spec.encoder} ({reason})"
+            owner = spec.encoder if architecture.has_encoder else spec.arch
+            problem = f"no imagenet weights for {owner} ({reason})"
             cure = 'Check the connection, or set weights = "none"'
         else:
             problem = f"{spec.encoder!r} does not fit {spec.arch} ({reason})"
