@@ -247,7 +247,7 @@ def _open_torchgeo(name: str, given: ImportOptions) -> _Source:
         name=name,
         state=entry.state_dict(),
         options=completed,
-        scaling=None if given.mean or given.divisor != 1 else _normalization(entry.scaling),
+        scaling=None if _tells_scaling(given) else _normalization(entry.scaling),
         names=_FIELDS.get(int(meta["num_classes"])) if fields else names,
         provenance={
             "name": entry.entry.name.lower(),
@@ -263,6 +263,10 @@ def _distinct(bands: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(bands)) == len(bands):
         return bands
     return tuple(f"{band} t{bands[:place].count(band) + 1}" for place, band in enumerate(bands))
+
+
+def _tells_scaling(given: ImportOptions) -> bool:
+    return bool(given.mean or given.std or given.divisor != 1)
 
 
 def _normalization(told: tuple[tuple[float, ...], tuple[float, ...]] | None) -> Scaling:

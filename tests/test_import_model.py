@@ -9,6 +9,7 @@ import pytest
 import rasterio
 import segmentation_models_pytorch as smp
 import torch
+import torchvision
 from safetensors.torch import save_file
 
 import geoseg
@@ -128,6 +129,19 @@ def test_a_folder_of_segmentation_models_pytorch(tmp_path):
         expected = theirs(image)
     assert torch.allclose(logits_of(result.path, image), expected, atol=1e-5)
     assert ModelBundle.open(result.path).card.name == "theirs"
+
+
+def test_a_network_of_torchvision(tmp_path):
+    theirs = torchvision.models.segmentation.lraspp_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=5
+    ).eval()
+    torch.save({"model": theirs.state_dict(), "epoch": 1}, tmp_path / "a.pth")
+    options = ImportOptions(arch="lraspp_mobilenet_v3_large")
+    result = import_model(tmp_path / "a.pth", tmp_path / "m.safetensors", options)
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = theirs(image)["out"]
+    assert torch.allclose(logits_of(result.path, image), expected, atol=1e-5)
 
 
 def test_a_network_without_encoder(tmp_path):

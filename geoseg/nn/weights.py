@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from geoseg.errors import ConfigError
 from geoseg.geo.stats import BandStats
 from geoseg.nn.architectures import ARCHITECTURES
-from geoseg.nn.band_names import Sensor, match_bands, wavelengths
+from geoseg.nn.band_names import Sensor, band_key, match_bands, wavelengths
 from geoseg.nn.bundle import METADATA_KEY, ModelBundle
 from geoseg.nn.key_match import KeyMatch, match_keys
 from geoseg.nn.models import ModelSpec, SegmentationModel, build_model
@@ -132,7 +132,7 @@ def start_network(
     elif has_encoder and _is_state_dict(weights):
         source = _with_bands(EncoderWeights(name=weights, state=read_state_dict(weights)), bands)
     else:
-        return _from_bundle(spec, weights)
+        return _from_bundle(spec, weights, bands)
     network = build_model(spec)
     names = bands or ("",) * spec.in_channels
     columns = load_encoder(network, source, names)
@@ -205,7 +205,7 @@ def _is_state_dict(path: str) -> bool:
     return METADATA_KEY not in safetensors_metadata(path)
 
 
-def _from_bundle(spec: ModelSpec, path: str) -> Start:
+def _from_bundle(spec: ModelSpec, path: str, bands: tuple[str, ...]) -> Start:
     bundle = ModelBundle.open(path)
     different = [
         f"{key} {getattr(bundle.card.spec, key)!r} there, {getattr(spec, key)!r} here"
@@ -219,6 +219,9 @@ def _from_bundle(spec: ModelSpec, path: str) -> Start:
             "Set [model] as there, or train on the same bands and classes",
         )
     logger.info("starts from all %d weights of %s", len(bundle.state), path)
+    keys = [[band_key(name) for name in names] for names in (bundle.card.bands, bands)]
+    if keys[0] != keys[1] and all(map(all, keys)):
+        _warn_of_order(path, bundle.card.bands, bands)
     return Start(network=bundle.build().train(), bundle_scaling=bundle.card.scaling)
 
 
@@ -266,12 +269,16 @@ def _columns(source: EncoderWeights, bands: tuple[str, ...], kernels: Tensor | N
         return columns
     if count == len(bands):
         if source.bands and source.bands != bands:
-            logger.warning(
-                "%s: its bands (%s) are taken for the data's (%s) in this order: no common names",
-                source.name, ", ".join(source.bands), ", ".join(b or "?" for b in bands),
-            )  # fmt: skip
+            _warn_of_order(source.name, source.bands, bands)
         return tuple(range(count))
     return columns
+
+
+def _warn_of_order(name: str, theirs: tuple[str, ...], bands: tuple[str, ...]) -> None:
+    logger.warning(
+        "%s: its bands (%s) are taken for the data's (%s) in this order",
+        name, ", ".join(theirs), ", ".join(band or "?" for band in bands),
+    )  # fmt: skip
 
 
 def _input_layer(encoder: nn.Module, channels: int, match: KeyMatch) -> str:

@@ -110,3 +110,15 @@ def test_code_is_not_run(refuse, place, burglar, wrapped):
 def test_refusals_take_one_line(refuse, place, words, part, cure):
     torch.save(LINEAR, place / "a.pth")
     refuse(words, part, cure=cure)
+
+
+@pytest.mark.parametrize(
+    ("model", "part", "cure"),
+    [
+        ("model.arch=linear", "linear has no encoder for torchgeo:ResNet18_Weights.NONE", "none"),
+        ("model.arch=unet", "torchgeo:ResNet18_Weights.NONE: torchgeo has no such", "Near"),
+    ],
+)
+def test_training_refuses_weights_that_do_not_exist(refuse, model, part, cure):
+    weights = "model.weights=torchgeo:ResNet18_Weights.NONE"
+    refuse(f"train train.toml -o out --set {weights} --set {model}", part, cure=cure)
