@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Mapping
@@ -12,36 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from geoseg import __version__
-from geoseg.errors import BundleError, ConfigError
+from geoseg.errors import ConfigError
 from geoseg.geo.legend import Legend
 from geoseg.geo.outputs import check_output
 from geoseg.nn.adopt import Adopted, ForeignWeights, adopt, look_at, two_classes_of_one
 from geoseg.nn.architectures import ARCHITECTURES
-from geoseg.nn.bundle import METADATA_KEY, ModelBundle
+from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.card import ModelCard
+from geoseg.nn.foreign import ForeignSource, open_foreign
 from geoseg.nn.models import ModelSpec, check_spec
 from geoseg.nn.scaling import Scaling
-from geoseg.nn.state_dicts import read_state_dict, safetensors_metadata
-from geoseg.nn.torchgeo_weights import NETWORKS, PREFIX, find_weights
 from geoseg.progress import Progress
 
 logger = logging.getLogger(__name__)
 
 _WINDOW = 512
-_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
-"""What the library that calls its folders `save_pretrained` writes weights to."""
-
-_FIELDS: dict[int, dict[int, str]] = {
-    2: {0: "background", 1: "field"},
-    3: {0: "background", 1: "field", 2: "boundary"},
-}
-"""Classes of Fields of The World, arXiv 2409.16252, by their number."""
-
-_FTW_WINDOW, _FTW_RESOLUTION = 256, 10.0
-"""Side of its images, and metres per pixel of Sentinel-2."""
+"""Side of a window where neither source nor user tell it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +63,9 @@ class ImportOptions:
     std: tuple[float, ...] = ()
     """What was divided by after that, as many."""
 
-    dtype: str = "float32"
-    """Data type of the scenes it was trained on; nothing is checked for float32."""
+    dtype: str | None = None
+    """Data type of the scenes it was trained on; float32, for which nothing is checked, where
+    nothing tells."""
 
     partial: bool = False
     """Whether weights that the source lacks may begin at random."""
@@ -106,18 +92,6 @@ class ImportResult:
 
     unexpected: tuple[str, ...]
     """Names in the source that were not used."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Source:
-    """Weights, with what is known of them; what the user says comes first."""
-
-    name: str
-    state: Mapping[str, Tensor]
-    options: ImportOptions
-    scaling: Scaling | None = None
-    names: Mapping[int, str] | None = None
-    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def import_model(
@@ -151,17 +125,28 @@ def import_model(
     del progress
     given = options or ImportOptions()
     target = check_output(os.fspath(output), overwrite=given.overwrite)
-    opened = _open(os.fspath(source), given)
-    spec = _spec(opened)
+    opened = open_foreign(os.fspath(source))
+    completed = _completed(given, opened)
+    spec = _spec(completed, opened.name)
     found = look_at(opened.name, opened.state, spec)
-    legend, foreign = _legend(opened, found)
-    bands = _bands(opened, foreign)
+    legend, foreign = _legend(given.legend, opened.classes, found)
+    bands = _bands(completed.bands, foreign)
+    scaling = _scaling(given, len(bands)) or opened.scaling or Scaling()
     spec = spec.model_copy(update={"in_channels": len(bands), "classes": legend.count})
-    scaling = opened.scaling or _scaling(opened.options, len(bands))
     adopted = adopt(foreign, spec, partial=given.partial)
-    card = _card(opened, spec, legend, bands, scaling, adopted)
+    card = ModelCard(
+        spec=spec,
+        legend=legend.to_dict(),
+        bands=bands,
+        dtype=completed.dtype or "float32",
+        scaling=scaling,
+        window=completed.window or _WINDOW,
+        stride=max(1, (completed.window or _WINDOW) // 2),
+        resolution=completed.resolution,
+        provenance=_provenance(opened, adopted),
+    )
     ModelBundle.of(adopted.network, card).save(target, overwrite=given.overwrite)
-    _tell(found, card, opened.options)
+    _tell(found, card, given)
     return ImportResult(
         path=Path(target),
         spec=spec,
@@ -171,124 +156,30 @@ def import_model(
     )
 
 
-def _open(source: str, given: ImportOptions) -> _Source:
-    if source.startswith(PREFIX):
-        return _open_torchgeo(source, given)
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return _open_folder(path, given)
-    if METADATA_KEY in safetensors_metadata(path):
-        raise BundleError(source, "is a bundle of geoseg already", "Use it as it is")
-    return _of_file(path, given)
-
-
-def _of_file(path: Path, given: ImportOptions) -> _Source:
-    state = read_state_dict(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    origin = {"file": path.name, "sha256": digest}
-    provenance = {"name": path.stem, "imported": origin}
-    return _Source(name=str(path), state=state, options=given, provenance=provenance)
-
-
-def _open_folder(path: Path, given: ImportOptions) -> _Source:
-    """A folder of `save_pretrained`, whose config names the network."""
-    found = next((path / name for name in _FOLDER_FILES if (path / name).is_file()), None)
-    if found is None:
-        problem = f"is a folder without {' or '.join(_FOLDER_FILES)}"
-        raise BundleError(path, problem, "Give the file of weights")
-    source = _of_file(found, given)
-    config = _read_config(path / "config.json")
-    arch = given.arch or str(config.get("_model_class", "")).lower() or None
-    known = ARCHITECTURES[arch].options.model_fields if arch in ARCHITECTURES else {}
-    told = {key: value for key, value in config.items() if key in known and value is not None}
-    completed = replace(
+def _completed(given: ImportOptions, source: ForeignSource) -> ImportOptions:
+    """What the user says, and where that is nothing what the source tells."""
+    return replace(
         given,
-        arch=arch,
-        encoder=given.encoder or config.get("encoder_name"),
-        options={**told, **given.options},
-    )
-    provenance = {**source.provenance, "name": path.name}
-    return replace(source, options=completed, provenance=provenance)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise BundleError(path, "is no JSON", "Give the file of weights instead") from error
-    return content if isinstance(content, dict) else {}
-
-
-def _open_torchgeo(name: str, given: ImportOptions) -> _Source:
-    """A trained network of torchgeo, which tells all but the names of most classes."""
-    entry = find_weights(name)
-    if entry.kind != NETWORKS:
-        raise ConfigError(
-            name,
-            "holds an encoder, not a whole network",
-            f'Set weights = "{name}" under [model] of a training configuration',
-        )
-    meta = entry.meta
-    fields = meta.get("dataset") == "FTW"
-    names = dict(enumerate(meta.get("classes") or ())) or None
-    completed = replace(
-        given,
-        arch=given.arch or "unet",
-        encoder=given.encoder or entry.encoder,
-        bands=given.bands or _distinct(entry.bands),
-        window=given.window or (_FTW_WINDOW if fields else meta.get("input_shape", (_WINDOW,))[-1]),
-        resolution=given.resolution or (_FTW_RESOLUTION if fields else meta.get("resolution")),
-        dtype=given.dtype if given.dtype != "float32" else ("uint16" if fields else "uint8"),
-    )
-    return _Source(
-        name=name,
-        state=entry.state_dict(),
-        options=completed,
-        scaling=None if _tells_scaling(given) else _normalization(entry.scaling),
-        names=_FIELDS.get(int(meta["num_classes"])) if fields else names,
-        provenance={
-            "name": entry.entry.name.lower(),
-            "imported": {"torchgeo": str(entry.entry), "url": entry.entry.url},
-            "licence": meta.get("license"),
-            "publication": meta.get("publication"),
-        },
+        arch=given.arch or source.arch,
+        encoder=given.encoder or source.encoder,
+        options={**source.options, **given.options},
+        bands=given.bands or source.bands,
+        window=given.window or source.window or _WINDOW,
+        resolution=given.resolution or source.resolution,
+        dtype=given.dtype or source.dtype or "float32",
     )
 
 
-def _distinct(bands: tuple[str, ...]) -> tuple[str, ...]:
-    """Tell bands of several dates apart: `B4`, `B4` become `B4 t1`, `B4 t2`."""
-    if len(set(bands)) == len(bands):
-        return bands
-    return tuple(f"{band} t{bands[:place].count(band) + 1}" for place, band in enumerate(bands))
-
-
-def _tells_scaling(given: ImportOptions) -> bool:
-    return bool(given.mean or given.std or given.divisor != 1)
-
-
-def _normalization(told: tuple[tuple[float, ...], tuple[float, ...]] | None) -> Scaling:
-    if told is None:
-        return Scaling()
-    mean, std = told
-    if len(std) == 1 and not any(mean):
-        return Scaling(kind="divide", divisor=std[0])
-    return Scaling(kind="standardize", mean=mean, std=std)
-
-
-def _spec(source: _Source) -> ModelSpec:
+def _spec(options: ImportOptions, name: str) -> ModelSpec:
     """The network, with any bands and classes."""
-    options = source.options
     if options.arch is None:
         cure = f"Give one of: {', '.join(sorted(ARCHITECTURES))}"
-        raise ConfigError("--arch", f"is needed: {source.name} does not tell it", cure)
+        raise ConfigError("--arch", f"is needed: {name} does not tell it", cure)
     architecture = ARCHITECTURES.get(options.arch.lower())
-    if architecture is not None and architecture.has_encoder and options.encoder is None:
-        cure = "Give the encoder it was trained with, such as resnet34"
-        raise ConfigError("--encoder", f"is needed: {source.name} does not tell it", cure)
     has_encoder = architecture is None or architecture.has_encoder
+    if architecture is not None and has_encoder and options.encoder is None:
+        cure = "Give the encoder it was trained with, such as resnet34"
+        raise ConfigError("--encoder", f"is needed: {name} does not tell it", cure)
     spec = ModelSpec(
         arch=options.arch,
         encoder=(options.encoder or "none") if has_encoder else "none",
@@ -300,23 +191,23 @@ def _spec(source: _Source) -> ModelSpec:
     return spec
 
 
-def _legend(source: _Source, foreign: ForeignWeights) -> tuple[Legend, ForeignWeights]:
+def _legend(
+    path: str | None, names: Mapping[int, str] | None, foreign: ForeignWeights
+) -> tuple[Legend, ForeignWeights]:
     """The classes, one per channel; one channel for yes or no becomes two."""
-    path = source.options.legend
     legend = Legend.open(path) if path is not None else None
     count = foreign.classes or (legend.count if legend else 2)
     if count == 1 and (legend is None or legend.count == 2):
         foreign, count = two_classes_of_one(foreign), 2
     if legend is None:
-        legend = Legend.of_values(range(count), source.names)
+        legend = Legend.of_values(range(count), names)
     if legend.count != count:
         problem = f"{path} has {legend.count} classes, the weights have {count}"
         raise ConfigError("--legend", problem, "Give a legend with a class for each channel")
     return legend, foreign
 
 
-def _bands(source: _Source, foreign: ForeignWeights) -> tuple[str, ...]:
-    given = source.options.bands
+def _bands(given: tuple[str, ...] | None, foreign: ForeignWeights) -> tuple[str, ...]:
     count = foreign.in_channels or len(given or ()) or 3
     if given is None:
         return ("",) * count
@@ -326,8 +217,8 @@ def _bands(source: _Source, foreign: ForeignWeights) -> tuple[str, ...]:
     return given
 
 
-def _scaling(options: ImportOptions, bands: int) -> Scaling:
-    """`(x / divisor - mean) / std` as one formula in raw units."""
+def _scaling(options: ImportOptions, bands: int) -> Scaling | None:
+    """`(x / divisor - mean) / std` as one formula in raw units; None where nothing is said."""
     divisor, mean, std = options.divisor, options.mean, options.std
     if not divisor > 0:
         raise ConfigError("--divisor", f"{divisor} is not above 0", "Give such as 255 or 10000")
@@ -344,7 +235,7 @@ def _scaling(options: ImportOptions, bands: int) -> Scaling:
             mean=tuple(divisor * value for value in means or (0.0,) * bands),
             std=tuple(divisor * value for value in stds or (1.0,) * bands),
         )
-    return Scaling(kind="divide", divisor=divisor) if divisor != 1 else Scaling()
+    return Scaling(kind="divide", divisor=divisor) if divisor != 1 else None
 
 
 def _tell(foreign: ForeignWeights, card: ModelCard, options: ImportOptions) -> None:
@@ -365,30 +256,11 @@ def _tell(foreign: ForeignWeights, card: ModelCard, options: ImportOptions) -> N
         )
 
 
-def _card(
-    source: _Source,
-    spec: ModelSpec,
-    legend: Legend,
-    bands: tuple[str, ...],
-    scaling: Scaling,
-    adopted: Adopted,
-) -> ModelCard:
-    options = source.options
-    window = options.window or _WINDOW
-    return ModelCard(
-        spec=spec,
-        legend=legend.to_dict(),
-        bands=bands,
-        dtype=options.dtype,
-        scaling=scaling,
-        window=window,
-        stride=max(1, window // 2),
-        resolution=options.resolution,
-        provenance={
-            **source.provenance,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "matched": adopted.matched,
-            "random": list(adopted.missing),
-            "versions": {"geoseg": __version__},
-        },
-    )
+def _provenance(source: ForeignSource, adopted: Adopted) -> dict[str, Any]:
+    return {
+        **source.provenance,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "matched": adopted.matched,
+        "random": list(adopted.missing),
+        "versions": {"geoseg": __version__},
+    }

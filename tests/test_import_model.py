@@ -344,7 +344,8 @@ def test_what_geoseg_built_itself_comes_back(tmp_path):
     torch.save({"state_dict": {f"network.{k}": v for k, v in state.items()}}, tmp_path / "a.ckpt")
     result = import_model(tmp_path / "a.ckpt", tmp_path / "m.safetensors", UNET)
     assert result.spec == spec
-    assert all(ModelBundle.open(result.path).state[key].equal(v) for key, v in state.items())
+    found = ModelBundle.open(result.path).state
+    assert all(found[key].equal(value) for key, value in state.items())
 
 
 def test_a_folder_without_weights(tmp_path):

@@ -67,9 +67,7 @@ def _value(text: str) -> object:
 @click.option(
     "--dtype",
     type=click.Choice(["uint8", "int16", "uint16", "float32"]),
-    default="float32",
-    show_default=True,
-    help="Data type of its scenes; scenes that cannot match are refused then.",
+    help="Data type of its scenes; scenes of another range are refused then.",
 )
 @click.option("--partial", is_flag=True, help="Let weights that are missing begin at random.")
 @options.as_json
@@ -88,7 +86,7 @@ def command(
     divisor: float,
     mean: tuple[float, ...] | None,
     std: tuple[float, ...] | None,
-    dtype: str,
+    dtype: str | None,
     partial: bool,
     as_json: bool,
     progress: Progress,
