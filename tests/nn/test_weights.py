@@ -13,6 +13,7 @@ from torch import nn
 from geoseg.errors import BundleError, ConfigError
 from geoseg.geo.legend import Legend
 from geoseg.geo.stats import BandStats
+from geoseg.nn import weights as weights_module
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.card import ModelCard
 from geoseg.nn.models import ModelSpec, build_model
@@ -200,6 +201,40 @@ def test_dofa_makes_the_layer_for_the_bands_of_the_data(tmp_path, caplog):
     assert torch.allclose(found.flatten(2).transpose(1, 2), expected, atol=1e-5)
     with pytest.raises(ConfigError, match=r"wavelengths.*slope.*not known"):
         start_network(spec, weights, bands=("B04", "slope"))
+
+
+def test_prithvi_of_three_dates_in_a_file(tmp_path):
+    """Its masked autoencoder's checkpoint: an encoder, a decoder, patches with a time axis."""
+    theirs = timm.create_model("vit_tiny_patch16_224", in_chans=6, num_classes=0)
+    plain = shaken(theirs)
+    table = torch.randn(1, 196, 192).repeat(1, 3, 1)
+    state = {f"encoder.{key}": value for key, value in plain.items()}
+    state["encoder.patch_embed.proj.weight"] = plain["patch_embed.proj.weight"][:, :, None]
+    state["encoder.pos_embed"] = torch.cat([plain["pos_embed"][:, :1], table], dim=1)
+    state["decoder.decoder_embed.weight"] = torch.zeros(4, 192)
+    torch.save({"model": state}, tmp_path / "prithvi.pt")
+    spec = spec_of("vit_tiny_patch16_224", 6, arch="fpn")
+    start = start_network(spec, str(tmp_path / "prithvi.pt"), bands=("",) * 6)
+    own = start.network.encoder.state_dict()
+    kernels = own["model.patch_embed.proj.weight"]
+    assert kernels.equal(plain["patch_embed.proj.weight"])
+    assert own["model.pos_embed"][:, 1:].equal(table[:, :196])
+    assert own["model.blocks.11.attn.qkv.bias"].equal(plain["blocks.11.attn.qkv.bias"])
+
+
+def test_positions_of_scale_mae_are_those_for_the_resolution(downloaded, monkeypatch):
+    from torchgeo.models.scale_mae import get_2d_sincos_pos_embed_with_resolution as table
+
+    taken = []
+    monkeypatch.setattr(
+        weights_module, "load_encoder", lambda _, source, names: taken.append(source)
+    )
+    weights = "torchgeo:ScaleMAELarge16_Weights.FMOW_RGB"
+    downloaded(weights, {"pos_embed": torch.zeros(1, 17, 32), "cls_token": torch.ones(1, 1, 32)})
+    start_network(spec_of("resnet18"), weights, bands=("R", "G", "B"), resolution=0.3)
+    expected = table(32, 4, torch.tensor([0.3]), cls_token=True)
+    assert taken[0].state["pos_embed"].equal(expected)
+    assert taken[0].encoder == "vit_large_patch16_224"
 
 
 # --- refusals --------------------------------------------------------------------------------
