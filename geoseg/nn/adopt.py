@@ -87,7 +87,9 @@ def look_at(name: str, state: Mapping[str, Tensor], spec: ModelSpec) -> ForeignW
             f"none of its {len(state)} weights is of {_named(spec)}, which has {len(small)}",
             "Give the --arch and --encoder it was trained with",
         )
-    bands, classes, counting = set(), set(), {}
+    bands: set[int] = set()
+    classes: set[int] = set()
+    counting: dict[str, list[int]] = {}
     for ours, theirs in match.pairs.items():
         found = state[theirs].shape
         for axis, pair in enumerate(zip(small[ours].shape, large[ours].shape, strict=True)):

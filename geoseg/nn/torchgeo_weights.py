@@ -199,8 +199,8 @@ def _joined_normalization(
     for step in steps:
         mean = mean + std * _numbers(step.mean)
         std = std * _numbers(step.std)
-    mean, std = torch.broadcast_tensors(mean, std)
-    return tuple(mean.tolist()), tuple(std.tolist())
+    count = max(len(mean), len(std))
+    return tuple(mean.expand(count).tolist()), tuple(std.expand(count).tolist())
 
 
 def _numbers(values: Any) -> Tensor:  # noqa: ANN401 - a list, a tuple or a tensor
