@@ -85,7 +85,7 @@ def get_model(
     encoder: str | None = None,
     in_channels: int = 3,
     weights: Weights = "none",
-    **options: JsonValue,
+    **options: JsonValue | tuple[JsonValue, ...],
 ) -> SegmentationModel:
     """Build a network.
 
@@ -169,6 +169,6 @@ def _matching(known: list[str], pattern: str | None) -> list[str]:
     return [name for name in known if fnmatchcase(name.lower(), pattern.lower())]
 
 
-def _plain(value: JsonValue) -> JsonValue:
+def _plain(value: JsonValue | tuple[JsonValue, ...]) -> JsonValue:
     """Lists for tuples: an option written in Python is as good as one in TOML."""
     return list(value) if isinstance(value, tuple) else value

@@ -1,5 +1,8 @@
 """Networks by name."""
 
+import re
+from pathlib import Path
+
 import pytest
 import timm
 import torch
@@ -78,3 +81,10 @@ def test_encoders_are_described():
     expected = sum(parameter.numel() for parameter in trunk.parameters())
     assert describe_encoder("resnet18").parameters == expected
     assert describe_encoder("tu-crossvit_tiny_240").parameters is None
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_the_page_tells_of_every_architecture_and_option(name):
+    page = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`([\w]+)[ `]", page))
+    assert {name, *ARCHITECTURES[name].options.model_fields} <= told
