@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from geoseg.errors import ConfigError
 from geoseg.nn.augment import AugmentConfig
 from geoseg.nn.losses import LossConfig
-from geoseg.nn.models import list_architectures
+from geoseg.nn.models import architecture_choices, list_architectures
 from geoseg.nn.optim import OptimizerConfig, ScheduleConfig
 from geoseg.nn.torchgeo_weights import encoder_of
 
@@ -145,9 +145,8 @@ class ModelConfig(_Table):
     @field_validator("arch")
     @classmethod
     def _check_arch(cls, arch: str) -> str:
-        choices = list_architectures()
-        if arch.lower() not in choices:
-            raise ValueError(f"unknown architecture, known are {', '.join(choices)}")
+        if arch.lower() not in list_architectures():
+            raise ValueError(f"unknown architecture. {architecture_choices(arch)}")
         return arch.lower()
 
 

@@ -114,6 +114,13 @@ def list_architectures() -> list[str]:
     return sorted(ARCHITECTURES)
 
 
+def architecture_choices(name: str) -> str:
+    """Tell all architectures, and first the one that somebody may have meant, for an error."""
+    near = difflib.get_close_matches(name.lower(), ARCHITECTURES, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{hint}The choices are: {', '.join(list_architectures())}"
+
+
 def check_spec(spec: ModelSpec) -> None:
     """Refuse a network that does not exist, without building it.
 
@@ -159,13 +166,8 @@ def build_model(spec: ModelSpec, *, weights: Weights = "none") -> SegmentationMo
 def _request(spec: ModelSpec, weights: Weights) -> NetworkRequest:
     architecture = ARCHITECTURES.get(spec.arch)
     if architecture is None:
-        near = difflib.get_close_matches(spec.arch, ARCHITECTURES, n=1)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(
-            "model.arch",
-            f"{spec.arch!r} is no architecture",
-            f"{hint}The choices are: {', '.join(list_architectures())}",
-        )
+        problem = f"{spec.arch!r} is no architecture"
+        raise ConfigError("model.arch", problem, architecture_choices(spec.arch))
     pretrained = weights == "imagenet"
     if pretrained and not (architecture.has_encoder or architecture.has_pretrained):
         raise ConfigError("model.weights", f"{spec.arch} has no imagenet weights", 'Set "none"')

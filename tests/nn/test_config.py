@@ -155,7 +155,7 @@ def test_dumped_options_are_toml():
         (MINIMAL + '[train]\ndevice = "tpu"', "train.device = 'tpu'"),
         (
             MINIMAL + '[model]\narch = "unett"',
-            "model.arch = 'unett': unknown architecture, known are deeplabv3",
+            "model.arch = 'unett': unknown architecture. Did you mean 'unet'? The choices are: ",
         ),
         (MINIMAL + "train = 3", "unknown key data.train"),
         ("train = 3\n" + MINIMAL, "train = 3"),
