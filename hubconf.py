@@ -26,7 +26,9 @@ Args:
     classes: Channels of the logits.
     encoder: Any encoder of segmentation-models-pytorch or timm; by default {encoder}.
     in_channels: Bands of the input, 3 by default.
-    weights: "none" by default; "imagenet" begins with the encoder's pretrained weights.
+    weights: "none" by default; "imagenet" begins with the encoder's pretrained weights,
+        "torchgeo:ResNet50_Weights.SENTINEL2_ALL_MOCO" and its like with those of torchgeo.
+    bands: Names of the bands, by which those weights find theirs.
     options: Of the architecture: {options}.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -14,7 +15,6 @@ from geoseg.nn.encoders import names
 from geoseg.nn.models import (
     ModelSpec,
     SegmentationModel,
-    Weights,
     build_model,
     list_architectures,
 )
@@ -84,7 +84,8 @@ def get_model(
     classes: int,
     encoder: str | None = None,
     in_channels: int = 3,
-    weights: Weights = "none",
+    weights: str = "none",
+    bands: Sequence[str] = (),
     **options: JsonValue | tuple[JsonValue, ...],
 ) -> SegmentationModel:
     """Build a network.
@@ -95,7 +96,9 @@ def get_model(
         encoder: One of `list_encoders()`, or any network of timm; None takes that of the paper,
             or the one nearest to it.
         in_channels: Bands of the input.
-        weights: What it begins with, see `geoseg.nn.models.build_model`.
+        weights: What it begins with: `none`, `imagenet`, `torchgeo:` and a name, or a file; see
+            `geoseg.nn.weights.start_network`.
+        bands: Names of the bands, by which those weights find theirs.
         options: Of the architecture, see docs/models.md.
 
     Returns:
@@ -104,7 +107,8 @@ def get_model(
         auxiliary outputs after them, as a tuple.
 
     Raises:
-        ConfigError: If name, encoder or an option is unknown, or they do not fit.
+        ConfigError: If name, encoder, an option or the weights are unknown, or do not fit.
+        BundleError: If a file of weights cannot be used.
 
     Examples:
         >>> import torch
@@ -119,7 +123,12 @@ def get_model(
         classes=classes,
         options={key: _plain(value) for key, value in options.items()},
     )
-    return build_model(spec, weights=weights)
+    if weights == "none":
+        return build_model(spec)
+    # Bundles bring all that reads rasters along, which torch.hub need not have installed.
+    from geoseg.nn.weights import start_network
+
+    return start_network(spec, weights, bands=tuple(bands)).network
 
 
 def default_encoder(name: str) -> str:

@@ -88,3 +88,13 @@ def test_the_page_tells_of_every_architecture_and_option(name):
     page = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
     told = set(re.findall(r"`([\w]+)[ `]", page))
     assert {name, *ARCHITECTURES[name].options.model_fields} <= told
+
+
+def test_a_model_may_begin_with_the_weights_of_a_file(tmp_path):
+    encoder = timm.create_model("resnet18", in_chans=4, num_classes=0)
+    torch.save(encoder.state_dict(), tmp_path / "encoder.pth")
+    weights = str(tmp_path / "encoder.pth")
+    network = get_model("unet", encoder="resnet18", in_channels=4, classes=2, weights=weights)
+    assert torch.equal(network.encoder.conv1.weight, encoder.conv1.weight)
+    with pytest.raises(ConfigError, match="does not fit encoder resnet34"):
+        get_model("unet", encoder="resnet34", in_channels=4, classes=2, weights=weights)
