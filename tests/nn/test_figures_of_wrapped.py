@@ -5,7 +5,7 @@ from network_figures import bare_network, gmacs, parameters
 
 from geoseg.nn.models import ModelSpec, build_model
 
-# ANCESTORS.md, B1: at 512 x 512 with 19 classes, in millions and 10^9.
+# Measured of segmentation-models-pytorch 0.5: at 512 x 512 with 19 classes, in millions and 10^9.
 FIGURES = [
     ("unet", "resnet34", 24.439, 31.9),
     ("unet", "resnet50", 32.524, 43.2),
@@ -48,7 +48,7 @@ def test_unet_at_1024_by_2048():
 
 
 # ViT-Base at 224 and at 384 differ by their position embeddings, (24^2 - 14^2) * 768, and by
-# nothing else. ANCESTORS.md has 122.108 M for 384 and 137.845 M for 224: one of the two is of
+# nothing else. An earlier measurement has 122.108 M for 384 and 137.845 M for 224: one is of
 # another network, and the multiplications at 224, which agree, say that it is the latter.
 POSITIONS = (24**2 - 14**2) * 768 * 1e-6
 

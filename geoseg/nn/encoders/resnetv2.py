@@ -70,7 +70,7 @@ class ResNetV2Encoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the libr
 
 
 def _make_separable(block: Any) -> None:  # noqa: ANN401 - timm's block
-    """Turn a bottleneck into that of ancestor 1's `resnet_v2_*_separable`.
+    """Turn a bottleneck into that of `resnet_v2_*_separable` (Semantic_Segmentation_Keras).
 
     Its first 1 x 1 convolution is separable, which at 1 x 1 is a factor per channel before it,
     and its middle kernel is 5 x 5. That the 5 is the middle's tells the published size: 20.12 M

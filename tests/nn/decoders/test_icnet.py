@@ -24,7 +24,7 @@ def small():
 
 @pytest.mark.parametrize(("encoder", "millions"), [("resnet18", 12.869), ("resnet50", 29.968)])
 def test_parameters_with_guidance_are_those_of_the_reference(encoder, millions):
-    """ANCESTORS.md, B1: the port of zh320, heads of the guidance included."""
+    """Of zh320/realtime-semantic-segmentation-pytorch, heads of the guidance included."""
     network = bare_network("icnet_resnet", encoder)
     assert parameters(network, auxiliary=True) == pytest.approx(millions, rel=1e-3)
 

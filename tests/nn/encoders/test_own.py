@@ -9,8 +9,8 @@ from geoseg.nn.encoders.names import list_encoders, resolve_encoder
 from geoseg.nn.encoders.own import OWN_ENCODERS
 from geoseg.nn.models import ModelSpec, build_model
 
-# Parameters in millions. Those of our own encoders are measured of ancestor 1's (ANCESTORS.md
-# A1.10); it normalises once more per block, which is 0.1 to 0.3 % of them.
+# Parameters in millions. Those of our own encoders are measured of Semantic_Segmentation_Keras,
+# which normalises once more per block: 0.1 to 0.3 % of them.
 OURS = {
     "resnetv2_200": 62.74,
     "resnetv2_50_separable": 43.67,
@@ -21,7 +21,8 @@ OURS = {
     # 1,242,515 others (spatial path, attention, fusion, head).
     "xception39": 0.299448,
 }
-# ANCESTORS.md C, trunks; the last is semseg's PSPNet50 of 46.783 M less its head of 23.151 M.
+# Trunks of timm and torchvision; the last is semseg's PSPNet50 of 46.783 M less its head of
+# 23.151 M.
 OTHERS = {
     "resnet200d": 62.62,
     "resnetv2_50": 23.50,

@@ -17,7 +17,7 @@ def _seeded():
 
 
 def test_parameters_are_those_of_the_reference_but_its_unused_ones():
-    """The reference of ANCESTORS.md, B1 (7.758 M) builds four projections for its pooling.
+    """meetps/pytorch-semseg (7.758 M) builds four projections for its pooling.
 
     Each is a 1x1 convolution from 1024 to 256 channels with its norm; its forward, like the
     authors' prototxt, adds the pooled grids as they are and never calls them.
@@ -28,7 +28,7 @@ def test_parameters_are_those_of_the_reference_but_its_unused_ones():
 
 
 def test_multiplications_are_near_those_of_the_reference():
-    """It tells 30.58 (ANCESTORS.md, B1), with both auxiliary classifiers and a later stride.
+    """It takes 30.58, with both auxiliary classifiers and a later stride.
 
     By hand, from the prototxt: convolution by convolution, kernel times cells.
     """

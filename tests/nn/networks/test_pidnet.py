@@ -14,7 +14,7 @@ def _seeded():
     torch.set_num_threads(threads)
 
 
-# ANCESTORS.md, B1: counts of the authors' code. The paper tells 7.6 M, 34.4 M and 36.9 M, and
+# Counts of the authors' code, XuJiacong/PIDNet. The paper tells 7.6 M, 34.4 M and 36.9 M, and
 # 47.6, 197.4 and 275.8 10^9; for M their code disagrees with it, which is theirs to explain.
 @pytest.mark.parametrize(
     ("arch", "inference", "training", "macs"),

@@ -18,14 +18,14 @@ def _seeded():
 
 
 PAPER = [(1,), (1, 2), (1, 4), (1, 4), (1, 4), (1, 4), *[(1, 14)] * 7]
-"""ANCESTORS.md, B2: the dilations of the blocks at 1/16 after the one that shrinks to it."""
+"""Of RolandGao/RegSeg: the dilations of the blocks at 1/16 after the one that shrinks to it."""
 
 
 @pytest.mark.parametrize(
     ("arch", "millions", "macs"), [("regseg", 3.335, 38.35), ("regseg_large", 6.132, 86.46)]
 )
 def test_figures_are_those_of_the_authors_code(arch, millions, macs):
-    """Of exp48_decoder26 and exp53_decoder29 (ANCESTORS.md, B1); the paper tells 3.34 M."""
+    """Of exp48_decoder26 and exp53_decoder29 of RolandGao/RegSeg; the paper tells 3.34 M."""
     network = bare_network(arch)
     assert parameters(network) == pytest.approx(millions, rel=1e-3)
     assert gmacs(network, 1024, 2048) == pytest.approx(macs, rel=1e-3)
