@@ -153,7 +153,9 @@ def test_help_loads_nothing_heavy():
     assert loaded_by(code, HEAVY) == set()
 
 
-@pytest.mark.parametrize("command", ["tile", "train", "predict", "vectorize", "evaluate", "info"])
+@pytest.mark.parametrize(
+    "command", ["tile", "train", "predict", "vectorize", "evaluate", "info", "models"]
+)
 def test_help_of_a_command_loads_nothing_heavy(command):
     code = f"from geoseg_cli.main import main\nassert main([{command!r}, '--help']) == 0"
     assert loaded_by(code, HEAVY) == set()

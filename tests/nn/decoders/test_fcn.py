@@ -47,7 +47,7 @@ def macs_of(sides, cells):
 
 
 def test_the_multiplications_are_the_references_without_its_padding():
-    """yassouali/pytorch-segmentation takes 190.2 G, as it pads the image of 512 pixels by 100 on all sides.
+    """yassouali/pytorch-segmentation takes 190.2 G: it pads the image of 512 pixels by 100.
 
     Its first layer gives 512 + 200 - 2 = 710 pixels, fc6 (23 cells - 6) = 17. Ours keeps to the
     image: 512 pixels and 16 cells, which is where its 111 G come from.

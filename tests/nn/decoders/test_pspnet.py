@@ -38,7 +38,7 @@ def test_figures_of_the_reference(encoder, classes, size, millions, without, gig
 
 
 def test_figures_on_densenet():
-    """yassouali/pytorch-segmentation's 42.288 M and 145.9 G at 512 pixels, 19 classes, differ in three places.
+    """The 42.288 M and 145.9 G (512 pixels, 19 classes) of yassouali's differ in three places.
 
     Its auxiliary head has 480 channels and stands behind transition 3, which gives 896; ours has
     256 on the 1792 before it. Its stem is two convolutions of 3x3 (the second used twice) with
