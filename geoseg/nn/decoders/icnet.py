@@ -139,5 +139,6 @@ ICNET_ENCODED: dict[str, Architecture] = {
         summary="ICNet over an encoder: three resolutions in cascade, arXiv 1704.08545",
         build=_build,
         auxiliary=GUIDANCE,
+        cells=_COARSEST,  # the smaller image has one cell then
     ),
 }
