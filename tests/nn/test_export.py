@@ -14,10 +14,10 @@ from geoseg.nn.models import build_model
 
 SIZE = 64
 AT_ONCE = ["unet", "pspnet", "segformer"]
-"""Exported to ONNX in the quick tests; the others are slow only because they are many."""
+"""Exported to ONNX in every run of the tests; the others by `pytest -m long`, as they are many."""
 
 ONNX = [
-    pytest.param(name, marks=() if name in AT_ONCE else pytest.mark.slow) for name in list_models()
+    pytest.param(name, marks=() if name in AT_ONCE else pytest.mark.long) for name in list_models()
 ]
 
 
