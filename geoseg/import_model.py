@@ -21,7 +21,6 @@ from geoseg.nn.card import ModelCard
 from geoseg.nn.foreign import ForeignSource, open_foreign
 from geoseg.nn.models import ModelSpec, check_spec
 from geoseg.nn.scaling import Scaling
-from geoseg.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +97,6 @@ def import_model(
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
     options: ImportOptions | None = None,
-    *,
-    progress: Progress | None = None,
 ) -> ImportResult:
     """Make a bundle of the weights of another tool.
 
@@ -109,7 +106,6 @@ def import_model(
             name of one of torchgeo's trained networks.
         output: The bundle to write, `*.safetensors`.
         options: What the source does not tell.
-        progress: Not used; an import is one step.
 
     Returns:
         Where the bundle is, and how many weights fitted.
@@ -122,7 +118,6 @@ def import_model(
         OutputError: If the output must not or cannot be written.
         WorkError: If the file system fails.
     """
-    del progress
     given = options or ImportOptions()
     target = check_output(os.fspath(output), overwrite=given.overwrite)
     opened = open_foreign(os.fspath(source))

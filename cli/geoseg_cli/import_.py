@@ -99,6 +99,7 @@ def command(
     """
     from geoseg.import_model import ImportOptions, import_model
 
+    del progress  # nothing here takes long
     result = import_model(
         source,
         output,
@@ -117,7 +118,6 @@ def command(
             partial=partial,
             overwrite=overwrite,
         ),
-        progress=progress,
     )
     if as_json:
         found = {key: value for key, value in asdict(result).items() if key != "spec"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from timm.models import adapt_input_conv
@@ -54,13 +53,22 @@ class TorchvisionNetwork(nn.Module):
         return logits
 
 
-def _builder(make: Any, weights: Any, **arguments: bool) -> Callable[[NetworkRequest], nn.Module]:  # noqa: ANN401 - as above
+def _entry(
+    summary: str,
+    make: Any,  # noqa: ANN401 - as above
+    weights: Any,  # noqa: ANN401 - as above
+    *,
+    divisor: int,
+    guided: bool = True,
+) -> Architecture:
+    """An architecture of torchvision, by its function and its backbone's ImageNet weights."""
+
     def build(request: NetworkRequest) -> nn.Module:
         model = make(
             weights=None,
             weights_backbone=weights if request.pretrained else None,
             num_classes=request.classes,
-            **arguments,
+            **({"aux_loss": True} if guided else {}),
         )
         if request.in_channels != 3:
             _adapt_bands(model.backbone, request.in_channels, pretrained=request.pretrained)
@@ -70,7 +78,14 @@ def _builder(make: Any, weights: Any, **arguments: bool) -> Callable[[NetworkReq
             _follow_quickly(network)
         return network
 
-    return build
+    return Architecture(
+        summary=summary,
+        build=build,
+        auxiliary=_GUIDANCE if guided else (),
+        has_encoder=False,
+        has_pretrained=True,
+        divisor=divisor,
+    )
 
 
 def _follow_quickly(network: nn.Module) -> None:
@@ -105,61 +120,42 @@ def _adapt_bands(backbone: nn.Module, bands: int, *, pretrained: bool) -> None:
 
 
 TORCHVISION: dict[str, Architecture] = {
-    "fcn_resnet50": Architecture(
-        summary="FCN of torchvision over a dilated ResNet-50, arXiv 1411.4038",
-        build=_builder(segmentation.fcn_resnet50, ResNet50_Weights.IMAGENET1K_V1, aux_loss=True),
-        auxiliary=_GUIDANCE,
-        has_encoder=False,
-        has_pretrained=True,
+    "fcn_resnet50": _entry(
+        "FCN of torchvision over a dilated ResNet-50, arXiv 1411.4038",
+        segmentation.fcn_resnet50,
+        ResNet50_Weights.IMAGENET1K_V1,
         divisor=8,
     ),
-    "fcn_resnet101": Architecture(
-        summary="FCN of torchvision over a dilated ResNet-101, arXiv 1411.4038",
-        build=_builder(segmentation.fcn_resnet101, ResNet101_Weights.IMAGENET1K_V1, aux_loss=True),
-        auxiliary=_GUIDANCE,
-        has_encoder=False,
-        has_pretrained=True,
+    "fcn_resnet101": _entry(
+        "FCN of torchvision over a dilated ResNet-101, arXiv 1411.4038",
+        segmentation.fcn_resnet101,
+        ResNet101_Weights.IMAGENET1K_V1,
         divisor=8,
     ),
-    "deeplabv3_resnet50": Architecture(
-        summary="DeepLabV3 of torchvision over a dilated ResNet-50, arXiv 1706.05587",
-        build=_builder(
-            segmentation.deeplabv3_resnet50, ResNet50_Weights.IMAGENET1K_V1, aux_loss=True
-        ),
-        auxiliary=_GUIDANCE,
-        has_encoder=False,
-        has_pretrained=True,
+    "deeplabv3_resnet50": _entry(
+        "DeepLabV3 of torchvision over a dilated ResNet-50, arXiv 1706.05587",
+        segmentation.deeplabv3_resnet50,
+        ResNet50_Weights.IMAGENET1K_V1,
         divisor=8,
     ),
-    "deeplabv3_resnet101": Architecture(
-        summary="DeepLabV3 of torchvision over a dilated ResNet-101, arXiv 1706.05587",
-        build=_builder(
-            segmentation.deeplabv3_resnet101, ResNet101_Weights.IMAGENET1K_V1, aux_loss=True
-        ),
-        auxiliary=_GUIDANCE,
-        has_encoder=False,
-        has_pretrained=True,
+    "deeplabv3_resnet101": _entry(
+        "DeepLabV3 of torchvision over a dilated ResNet-101, arXiv 1706.05587",
+        segmentation.deeplabv3_resnet101,
+        ResNet101_Weights.IMAGENET1K_V1,
         divisor=8,
     ),
-    "deeplabv3_mobilenet_v3_large": Architecture(
-        summary="DeepLabV3 of torchvision over MobileNetV3-Large, arXiv 1706.05587",
-        build=_builder(
-            segmentation.deeplabv3_mobilenet_v3_large,
-            MobileNet_V3_Large_Weights.IMAGENET1K_V1,
-            aux_loss=True,
-        ),
-        auxiliary=_GUIDANCE,
-        has_encoder=False,
-        has_pretrained=True,
+    "deeplabv3_mobilenet_v3_large": _entry(
+        "DeepLabV3 of torchvision over MobileNetV3-Large, arXiv 1706.05587",
+        segmentation.deeplabv3_mobilenet_v3_large,
+        MobileNet_V3_Large_Weights.IMAGENET1K_V1,
         divisor=16,
     ),
-    "lraspp_mobilenet_v3_large": Architecture(
-        summary="LRASPP of torchvision over MobileNetV3-Large, fast, arXiv 1905.02244",
-        build=_builder(
-            segmentation.lraspp_mobilenet_v3_large, MobileNet_V3_Large_Weights.IMAGENET1K_V1
-        ),
-        has_encoder=False,
-        has_pretrained=True,
+    "lraspp_mobilenet_v3_large": _entry(
+        "LRASPP of torchvision over MobileNetV3-Large, fast, arXiv 1905.02244",
+        segmentation.lraspp_mobilenet_v3_large,
+        MobileNet_V3_Large_Weights.IMAGENET1K_V1,
         divisor=16,
+        guided=False,
     ),
 }
+"""The networks of torchvision by the names it gives them."""
