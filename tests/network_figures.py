@@ -1,18 +1,26 @@
-"""Counts of a network as papers and reference implementations state them."""
+"""Bare networks, and what is counted of them: papers and reference implementations tell it."""
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from geoseg.nn.models import ModelSpec, build_model
 
+AUXILIARY = ("auxiliary.", "aux_classifier.")
+"""What the names of parameters of auxiliary outputs begin with."""
+
+
+def build(arch, *, bands=3, classes=2, encoder="none", **options):
+    """The network without the padding to its divisor and the resizing of its logits."""
+    spec = ModelSpec(
+        arch=arch, encoder=encoder, in_channels=bands, classes=classes, options=options
+    )
+    return build_model(spec).network
+
 
 def bare_network(arch, encoder="none", classes=19, **options):
-    """The network without the padding to its divisor, in evaluation mode, without numbers."""
+    """The same in evaluation mode and without numbers, to be counted."""
     with torch.device("meta"):
-        spec = ModelSpec(
-            arch=arch, encoder=encoder, in_channels=3, classes=classes, options=options
-        )
-        return build_model(spec).network.eval()
+        return build(arch, encoder=encoder, classes=classes, **options).eval()
 
 
 def parameters(network, *, auxiliary=False):
@@ -20,7 +28,7 @@ def parameters(network, *, auxiliary=False):
     return 1e-6 * sum(
         p.numel()
         for name, p in network.named_parameters()
-        if auxiliary or not name.startswith("auxiliary.")
+        if auxiliary or not name.startswith(AUXILIARY)
     )
 
 
@@ -30,3 +38,17 @@ def gmacs(network, height, width=None):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(image)
     return 0.5e-9 * counter.get_total_flops()
+
+
+def levels_used(network, image):
+    """Numbers of the levels of the encoder that change the logits; it is taken off."""
+    levels = [level.detach() for level in network.encoder(image)]
+    network.encoder = torch.nn.Identity()
+    used = []
+    with torch.no_grad():
+        expected = network(levels)
+        for i in range(len(levels)):
+            changed = [level + (j == i) for j, level in enumerate(levels)]
+            if not torch.allclose(network(changed), expected):
+                used.append(i)
+    return used

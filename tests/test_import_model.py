@@ -1,8 +1,7 @@
 """The job `import_model`: a bundle computes what the other network did, or it is refused."""
 
 import json
-import os
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,14 +9,15 @@ import rasterio
 import segmentation_models_pytorch as smp
 import torch
 import torchvision
+from foreign_weights import Burglar, keep_download
 from safetensors.torch import save_file
+from torch_threads import one_thread
 
 import geoseg
 from geoseg.errors import BundleError, ConfigError, OutputError
 from geoseg.import_model import ImportOptions, import_model
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.models import ModelSpec, build_model
-from geoseg.nn.torchgeo_weights import find_weights
 
 LEGEND = """
 [[classes]]
@@ -38,12 +38,10 @@ FTW = "torchgeo:Unet_Weights.SENTINEL2_3CLASS_FTW"
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _seeded():
     torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 def smp_unet(bands=4, classes=3, encoder="resnet18"):
@@ -161,13 +159,7 @@ def test_a_network_without_encoder(tmp_path):
 def downloaded(tmp_path, monkeypatch):
     """`downloaded(weights, state)` puts a file where torch.hub keeps what it has downloaded."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-
-    def _downloaded(weights, state):
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(state, folder / Path(find_weights(weights).entry.url).name)
-
-    return _downloaded
+    return partial(keep_download, tmp_path / "torch")
 
 
 def test_fields_of_the_world(downloaded, tmp_path):
@@ -251,13 +243,6 @@ def test_other_options_of_the_architecture(tmp_path):
         arch="unet", encoder="resnet18", options={"decoder_channels": [256, 128, 64, 32, 8]}
     )
     refuse(tmp_path, options, r"of another shape \(\d+, such as decoder")
-
-
-class Burglar:
-    """Makes a file when it is unpickled."""
-
-    def __reduce__(self):
-        return os.system, ("touch burgled",)
 
 
 def test_code_is_not_run(tmp_path, monkeypatch):

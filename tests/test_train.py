@@ -14,6 +14,7 @@ import rasterio
 import torch
 from affine import Affine
 from PIL import Image
+from torch_threads import one_thread
 
 import geoseg
 from geoseg.errors import ConfigError, OutputError, TileSetError, WorkError
@@ -43,11 +44,8 @@ color = "#4060c0"
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
-    """Threads of tiny layers only wait for one another on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

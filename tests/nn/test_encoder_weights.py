@@ -3,34 +3,13 @@
 import pytest
 import timm
 import torch
+from foreign_weights import shaken, spec_of
 
 from geoseg.errors import ConfigError
 from geoseg.nn.encoder_weights import EncoderWeights, load_encoder, select_bands
-from geoseg.nn.models import ModelSpec, build_model
+from geoseg.nn.models import build_model
 
 SENTINEL2 = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8a", "B9", "B10", "B11", "B12")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
-def shaken(network):
-    """A state dict in which no weight is what a network begins with."""
-    state = network.state_dict()
-    return {
-        key: torch.rand_like(value) + 0.5 if value.is_floating_point() else value
-        for key, value in state.items()
-    }
-
-
-def spec_of(encoder, bands=3, arch="unet"):
-    return ModelSpec(arch=arch, encoder=encoder, in_channels=bands, classes=2)
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "tu-resnet18"])

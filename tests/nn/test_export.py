@@ -1,12 +1,8 @@
 """Every network out of PyTorch's eager mode gives what it gives in it."""
 
-import contextlib
-import io
-import logging
-import warnings
-
 import pytest
 import torch
+from network_exports import run_onnx
 from small_networks import small_spec
 
 from geoseg.models import list_models
@@ -29,14 +25,10 @@ remember the places of maxima, which jump between nearly equal values."""
 
 @pytest.fixture(autouse=True)
 def _alone():
-    """One thread, and nothing kept from what another network was compiled to."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
+    """Nothing kept from what another network was compiled to."""
     torch.compiler.reset()
     yield
     torch.compiler.reset()
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -58,7 +50,6 @@ def make():
 
 def assert_same(found, expected, share=1e-4):
     """Equal but for rounding, measured by the spread of the logits."""
-    found, expected = torch.as_tensor(found), torch.as_tensor(expected)
     assert found.shape == expected.shape
     assert torch.isfinite(found).all()
     assert (found.float() - expected.float()).abs().max() <= share * expected.float().std()
@@ -87,12 +78,8 @@ def test_torch_compile_by_inductor(make, arch):
 
 @pytest.mark.parametrize("arch", ONNX)
 def test_onnx(make, arch):
-    onnxruntime = pytest.importorskip("onnxruntime")
     network, image = make(arch)
-    session = onnxruntime.InferenceSession(to_onnx(network, image), options_of(onnxruntime))
-    (name,) = (each.name for each in session.get_inputs())
-    (found,) = session.run(None, {name: image.numpy()})
-    assert_same(found, network(image), 1e-3)
+    assert_same(run_onnx(network, image), network(image), 1e-3)
 
 
 @pytest.mark.parametrize("arch", list_models())
@@ -112,25 +99,3 @@ def test_autocast(make, arch):
     expected = network(image)
     assert torch.isfinite(found).all()
     assert (found - expected).square().mean().sqrt() <= ROUNDED.get(arch, 0.1) * expected.std()
-
-
-def to_onnx(network, image):
-    """As `geoseg.engine.onnx_backend` does it, of which the tests of the engine tell more."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                network, (image,), dynamo=True, verbose=False, optimize=False, external_data=False
-            )
-    finally:
-        logging.disable(before)
-    return program.model_proto.SerializeToString()
-
-
-def options_of(onnxruntime):
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    return options

@@ -20,15 +20,6 @@ BANDS_AND_SIZES = [(1, (64, 97)), (3, (128, 65)), (4, (257, 64)), (13, (65, 128)
 """Every number of bands, and every side along both axes or beside an odd and an even one."""
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more of them only wait for each other on networks this small
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
 def spec_of(arch, encoder=None, **fields):
     encoder = encoder or ("vit_tiny_patch16_224" if arch == "dpt" else SMALL)
     return ModelSpec(**{"arch": arch, "encoder": encoder, "in_channels": 3, "classes": 2, **fields})

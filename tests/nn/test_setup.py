@@ -1,7 +1,6 @@
 """What a run begins with: weights, and the scaling that belongs to them."""
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import rasterio
 import timm
 import torch
 from affine import Affine
+from foreign_weights import keep_download
 
 import geoseg
 from geoseg.errors import ConfigError
@@ -25,14 +25,6 @@ from geoseg.tile import TileOptions
 SIDE = 64
 MOCO = "torchgeo:ResNet18_Weights.SENTINEL2_ALL_MOCO"
 BANDS = ("nir", "red", "green")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +58,8 @@ def hub(tmp_path_factory):
     """What torch.hub has downloaded: Sentinel-2's weights, of a network made here."""
     folder = tmp_path_factory.mktemp("torch")
     torch.manual_seed(0)
-    (folder / "hub" / "checkpoints").mkdir(parents=True)
-    name = Path(find_weights(MOCO).entry.url).name
     network = timm.create_model("resnet18", in_chans=13, num_classes=0)
-    torch.save(network.state_dict(), folder / "hub" / "checkpoints" / name)
+    keep_download(folder, MOCO, network.state_dict())
     return folder
 
 
@@ -125,8 +115,7 @@ def test_a_scaling_for_other_units_is_doubted(configure, hub, caplog):
     """Landsat's weights want 8 bit; these reflectances reach 3000."""
     weights = "torchgeo:ResNet18_Weights.LANDSAT_TM_TOA_MOCO"
     network = timm.create_model("resnet18", in_chans=7, num_classes=0)
-    file = Path(find_weights(weights).entry.url).name
-    torch.save(network.state_dict(), hub / "hub" / "checkpoints" / file)
+    keep_download(hub, weights, network.state_dict())
     setup = prepare(configure(weights))
     assert setup.scaling.divisor == 255
     assert "it was made for other units" in caplog.text
@@ -136,8 +125,7 @@ def test_missing_pixels_are_the_same_in_training_and_in_prediction(configure, hu
     """By numbers per band of the weights' own, the mean is theirs and not the data's."""
     weights = "torchgeo:ResNet18_Weights.SENTINEL2_RGB_SECO"
     network = timm.create_model("resnet18", num_classes=0)
-    file = Path(find_weights(weights).entry.url).name
-    torch.save(network.state_dict(), hub / "hub" / "checkpoints" / file)
+    keep_download(hub, weights, network.state_dict())
     setup = prepare(configure(weights))
     assert setup.scaling.kind == "standardize"
     assert setup.scaling.mean[1:] == pytest.approx(find_weights(weights).scaling[0][:2])

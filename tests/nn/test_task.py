@@ -17,15 +17,6 @@ LEGEND = Legend(
 SCALING = Scaling(kind="standardize", mean=(100.0, 200.0), std=(10.0, 20.0))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Threads of tiny layers only wait for one another on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def make_task(arch="linear", **tables):
     config = parse_config({"data": {"tiles": ["t"]}, **tables})
     torch.manual_seed(0)

@@ -1,31 +1,17 @@
 """torchgeo's lists: what is found in them, and what its files may not do."""
 
-import os
 import urllib.error
-from pathlib import Path
 
 import pytest
 import timm
 import torch
+from foreign_weights import Burglar
 
 from geoseg.errors import ConfigError
 from geoseg.nn.encoders.names import resolve_encoder
 from geoseg.nn.torchgeo_weights import ENCODERS, encoder_of, find_weights
 
 MOCO = "torchgeo:ResNet18_Weights.SENTINEL2_ALL_MOCO"
-
-
-@pytest.fixture
-def downloaded(tmp_path, monkeypatch):
-    """`downloaded(weights, state)` puts a file where torch.hub keeps what it has downloaded."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-
-    def _downloaded(weights, content):
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(content, folder / Path(find_weights(weights).entry.url).name)
-
-    return _downloaded
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
@@ -112,13 +98,6 @@ def test_a_file_that_is_there_is_read(downloaded):
     state = {"conv1.weight": torch.ones(1), "epoch": 3}
     downloaded(MOCO, state)
     assert find_weights(MOCO).state_dict() == {"conv1.weight": torch.ones(1)}
-
-
-class Burglar:
-    """Makes a file when it is unpickled."""
-
-    def __reduce__(self):
-        return os.system, ("touch burgled",)
 
 
 def test_a_file_that_runs_code_does_not(downloaded, tmp_path, monkeypatch):

@@ -13,15 +13,6 @@ DETAIL = Auxiliary(name="detail", weight=0.4)
 BOUNDARY = Auxiliary(name="boundary", weight=20.0, boundary=True)
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
 def blocks(seed=0, classes=3, ignored=0.2):
     """(2, 12, 20) of blocks of 4 pixels, of which some are ignored, as are single pixels."""
     rng = np.random.default_rng(seed)

@@ -25,13 +25,9 @@ SIDE = 64
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
+def _without_gradients():
     with torch.no_grad():
         yield
-    torch.set_num_threads(threads)
 
 
 def shaken(network):

@@ -1,12 +1,12 @@
 """What a network begins with: every weight, band by band, is where it belongs."""
 
 import logging
-from pathlib import Path
 
 import pytest
 import timm
 import torch
 import torchvision
+from foreign_weights import shaken, spec_of
 from safetensors.torch import save_file
 from torch import nn
 
@@ -22,41 +22,6 @@ from geoseg.nn.torchgeo_weights import find_weights
 from geoseg.nn.weights import start_network
 
 MOCO = "torchgeo:ResNet18_Weights.SENTINEL2_ALL_MOCO"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def downloaded(tmp_path, monkeypatch):
-    """`downloaded(weights, state)` puts a file where torch.hub keeps what it has downloaded."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-
-    def _downloaded(weights, state):
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(state, folder / Path(find_weights(weights).entry.url).name)
-
-    return _downloaded
-
-
-def shaken(network):
-    """A state dict in which no weight is what a network begins with."""
-    state = network.state_dict()
-    return {
-        key: torch.rand_like(value) + 0.5 if value.is_floating_point() else value
-        for key, value in state.items()
-    }
-
-
-def spec_of(encoder, bands=3, arch="unet"):
-    return ModelSpec(arch=arch, encoder=encoder, in_channels=bands, classes=2)
 
 
 def stats_of(mean, std=None):

@@ -43,7 +43,6 @@ def test_the_spatial_path_is_of_stride_8():
 
 
 def test_attention_weighs_channels_by_their_mean():
-    torch.manual_seed(0)
     module = AttentionRefinement(6).eval()
     features = torch.randn(1, 6, 4, 5)
     with torch.no_grad():
@@ -56,7 +55,6 @@ def test_attention_weighs_channels_by_their_mean():
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_fusion_adds_a_share_of_itself(layers):
-    torch.manual_seed(0)
     module = FeatureFusion(layers).eval()
     details, context = torch.randn(2, 1, 128, 3, 4)
     with torch.no_grad():

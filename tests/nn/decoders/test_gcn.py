@@ -51,7 +51,6 @@ def test_boundary_refinement_is_an_identity_beside_two_convolutions():
 
 
 def test_learned_enlargement_begins_as_the_bilinear_one():
-    torch.manual_seed(0)
     spec = ModelSpec(arch="gcn", encoder="resnet18", in_channels=3, classes=4)
     learned = build_model(spec).eval()
     plain = build_model(spec.model_copy(update={"options": {"upsampling": "bilinear"}})).eval()

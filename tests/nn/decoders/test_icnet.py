@@ -9,15 +9,6 @@ from geoseg.nn.decoders.icnet import CascadeFeatureFusion
 from geoseg.nn.models import ModelSpec, build_model
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
 def small():
     return build_model(ModelSpec(arch="icnet_resnet", encoder="resnet18", in_channels=2, classes=3))
 

@@ -155,7 +155,6 @@ def test_branches(attention, branches):
 
 @pytest.mark.parametrize("compact", [False, True])
 def test_other_sizes_than_the_training_window(compact):
-    torch.manual_seed(0)
     options = {"crop": 64, "compact": compact}
     spec = ModelSpec(arch="psanet", encoder="resnet18", in_channels=3, classes=3, options=options)
     network = build_model(spec).eval()

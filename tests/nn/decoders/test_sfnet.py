@@ -70,7 +70,6 @@ def test_training_gives_each_level_of_the_pyramid():
 
 def test_each_level_adds_the_aligned_coarser_one():
     """Without flow the pyramid is the plain one: laterals plus what was above, enlarged."""
-    torch.manual_seed(0)
     spec = ModelSpec(arch="sfnet", encoder="resnet18", in_channels=3, classes=2)
     network = build_model(spec).network.eval()
     for alignment in network.alignments:

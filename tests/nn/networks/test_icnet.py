@@ -7,15 +7,6 @@ from geoseg.nn.models import ModelSpec, build_model
 from geoseg.nn.networks.icnet import SummedPooling
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_parameters_are_those_of_the_reference_but_its_unused_ones():
     """meetps/pytorch-semseg (7.758 M) builds four projections for its pooling.
 

@@ -5,15 +5,6 @@ from network_figures import bare_network, gmacs, parameters
 from geoseg.nn.models import ModelSpec, build_model
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
 # Counts of the authors' code, XuJiacong/PIDNet. The paper tells 7.6 M, 34.4 M and 36.9 M, and
 # 47.6, 197.4 and 275.8 10^9; for M their code disagrees with it, which is theirs to explain.
 @pytest.mark.parametrize(

@@ -15,13 +15,9 @@ from geoseg.nn.networks.pidnet_blocks import (
 
 
 @pytest.fixture(autouse=True)
-def _seeded():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
+def _without_gradients():
     with torch.no_grad():
         yield
-    torch.set_num_threads(threads)
 
 
 def silence(module):

@@ -7,16 +7,6 @@ from torch.nn import functional
 
 from geoseg.nn.networks.regseg import DBlock, DilatedConv, SqueezeExcitation
 
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
 PAPER = [(1,), (1, 2), (1, 4), (1, 4), (1, 4), (1, 4), *[(1, 14)] * 7]
 """Of RolandGao/RegSeg: the dilations of the blocks at 1/16 after the one that shrinks to it."""
 
