@@ -160,14 +160,17 @@ def _converted(bundle: ModelBundle, kind: WindowKind) -> Any:  # noqa: ANN401 - 
 def _own_logging() -> Iterator[None]:
     """Undo what converter and quantiser do to logging and warnings of the whole process."""
     root, logger_class = logging.getLogger(), logging.getLoggerClass()
-    level, handlers, filters = root.level, root.handlers[:], root.filters[:]
+    level, filters = root.level, root.filters[:]
+    handlers = [(handler, handler.level) for handler in root.handlers]
     try:
         with warnings.catch_warnings():
             yield
     finally:
         logging.setLoggerClass(logger_class)
         root.setLevel(level)
-        root.handlers[:], root.filters[:] = handlers, filters
+        root.handlers[:], root.filters[:] = [handler for handler, _ in handlers], filters
+        for handler, own_level in handlers:
+            handler.setLevel(own_level)
 
 
 def _quantised(

@@ -156,6 +156,7 @@ def test_int8_of_a_trained_network_agrees_on_windows_it_was_not_calibrated_on(ca
     )
     own = WindowKind(units=Units(nodata=0), dtype="uint16", side=160, size=160)
     level = logging.getLogger().level
+    assert {handler.level for handler in logging.getLogger().handlers} == {logging.NOTSET}
     backend = OpenVinoBackend(bundle, own, "int8", calibration)
     scores = backend.scores(others.pixels, others.valid)
     expected = by_torch(bundle, own, others.pixels, others.valid)
@@ -163,4 +164,5 @@ def test_int8_of_a_trained_network_agrees_on_windows_it_was_not_calibrated_on(ca
     assert (scores - expected).abs().max() > 1e-3  # it is quantised indeed
     assert capfd.readouterr().out == ""
     assert logging.getLogger().level == level
+    assert {handler.level for handler in logging.getLogger().handlers} == {logging.NOTSET}
     assert logging.getLoggerClass() is logging.Logger  # the quantiser sets its own for everybody
