@@ -26,7 +26,7 @@ TESTS = Path(__file__).parents[1]
 if __name__ == "__main__":  # as a script; pytest has the folder on its path
     sys.path.insert(0, str(TESTS))
 
-from small_networks import small_spec  # noqa: E402 - found by the lines above
+from small_networks import ENCODER, small_spec  # noqa: E402 - found by the lines above
 
 from geoseg.geo.confusion import confusion, scores  # noqa: E402
 from geoseg.geo.labels import LabelOptions, Labels  # noqa: E402
@@ -92,7 +92,8 @@ def overfit(name: str, *, steps: int = STEPS, rate: float = 1e-3) -> Outcome:
     """
     torch.manual_seed(0)
     tiles = read_tiles().zoomed(ZOOM.get(name, 1))
-    spec = small_spec(name, in_channels=tiles.images.shape[1], classes=tiles.legend.count)
+    encoder = ENCODER if ZOOM.get(name, 1) > 2 else None  # a VGG takes an hour at that size
+    spec = small_spec(name, encoder, in_channels=tiles.images.shape[1], classes=tiles.legend.count)
     network = build_model(spec)
     loss = TrainingLoss(build_loss(LossConfig(), classes=spec.classes), network.auxiliary)
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
