@@ -59,8 +59,8 @@ def list_models(pattern: str | None = None) -> list[str]:
             lists all.
 
     Examples:
-        >>> list_models("unet*")[:2]
-        ['unet', 'unetplusplus']
+        >>> list_models("sfnet*")
+        ['sfnet', 'sfnet_lite']
     """
     return _matching(list_architectures(), pattern)
 

@@ -165,7 +165,7 @@ def test_a_signal_leaves_nothing_behind(fake, tmp_path, number, code):
     assert process.stdout.readline() == "waiting\n"
     time.sleep(0.1)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == code
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
@@ -179,7 +179,7 @@ def test_a_closed_pipe_is_quiet(fake):
     process.stdout.close()
     assert process.stderr.read() == ""
     process.stderr.close()
-    assert process.wait(timeout=30) == 1
+    assert process.wait(timeout=120) == 1
 
 
 def test_a_strange_file_name_can_be_told():

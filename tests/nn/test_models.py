@@ -70,6 +70,17 @@ UNUSED = {
 
 @pytest.mark.parametrize("arch", list_architectures())
 def test_every_parameter_learns(arch):
+    """A squeeze of four ReLUs is dead once in sixteen first weights: it may try three."""
+    still = set(still_weights(arch))
+    for seed in (1, 2):
+        if still:
+            torch.manual_seed(seed)
+            still &= set(still_weights(arch))
+    assert still == set()
+
+
+def still_weights(arch):
+    """Names of the weights whose gradient is zero."""
     network = build_model(small_spec(arch))
     with torch.no_grad():
         for parameter in network.parameters():  # scores that begin at zero let nothing through
@@ -79,7 +90,7 @@ def test_every_parameter_learns(arch):
     assert {key for key in unused if not key.startswith(UNUSED.get(arch, ()))} == set()
     # A bias before a normalisation has no effect, and so a gradient of zero.
     weights = {key: grad for key, grad in grads.items() if grad is not None and grad.ndim > 1}
-    assert [key for key, grad in weights.items() if not grad.any()] == []
+    return [key for key, grad in weights.items() if not grad.any()]
 
 
 @pytest.mark.parametrize("arch", list_architectures())
