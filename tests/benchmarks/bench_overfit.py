@@ -39,9 +39,13 @@ from geoseg.nn.training_loss import TrainingLoss  # noqa: E402
 
 SAMPLES = TESTS.parent / "sample_data"
 GOAL = 0.95
-ZOOM = {"deeplabv3": 2, "deeplabv3_mobilenet_v3_large": 2, "fcn16s": 2, "fcn32s": 4}
-"""How many times along both axes each pixel is shown to those that give one score for 16 x 16
-pixels or more, and nothing finer beside: at 1 they could draw no outline of a house."""
+ZOOM = {
+    **dict.fromkeys(["deeplabv3", "deeplabv3_mobilenet_v3_large", "fcn16s"], 2),
+    **dict.fromkeys(["icnet", "pidnet_s", "pidnet_m", "pidnet_l"], 2),
+    "fcn32s": 4,
+}
+"""How many times along both axes each pixel is shown to those whose last scores are coarse, or
+come from few cells: at 1 they cannot draw the outline of a house, or hardly."""
 
 STEPS = 600
 """Most steps that a network gets."""
