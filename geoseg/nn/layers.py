@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_BILINEAR = (0.25, 0.75, 0.75, 0.25)
+"""Weights along one axis by which a cell enters the four finer cells around it."""
+
 
 def conv_norm_relu(
     in_channels: int,
@@ -144,3 +147,30 @@ class PyramidPooling(nn.Module):
             for branch in self.branches
         ]
         return torch.cat([features, *grids], dim=1)
+
+
+class LearnedUpsampling(nn.Module):
+    """Twice the size by a transposed convolution that starts as bilinear interpolation.
+
+    The border is repeated, not filled with zeros, so that a constant stays constant.
+
+    Args:
+        channels: Of input and output.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        # Two cells that belong to the repeated border and one of the kernel's own are cut off.
+        self.deconvolution = nn.ConvTranspose2d(
+            channels, channels, kernel_size=4, stride=2, padding=3, bias=False
+        )
+        line = torch.tensor(_BILINEAR)
+        with torch.no_grad():
+            weight = torch.eye(channels)[:, :, None, None] * torch.outer(line, line)
+            self.deconvolution.weight.copy_(weight)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Compute (n, channels, 2 h, 2 w) from (n, channels, h, w)."""
+        padded = functional.pad(image, (1, 1, 1, 1), mode="replicate")
+        upsampled: Tensor = self.deconvolution(padded)
+        return upsampled

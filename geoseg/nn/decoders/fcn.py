@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from geoseg.nn.architecture import Architecture, ArchitectureOptions, NetworkRequest
 from geoseg.nn.encoders.build import build_encoder
 from geoseg.nn.encoders.names import TIMM_PREFIX
-from geoseg.nn.layers import resize
+from geoseg.nn.layers import LearnedUpsampling, resize
 
 _VGG_FC_CHANNELS = 4096
 _AT_ONCE_SCALES = (1e-2, 1e-4)
-_BILINEAR = (0.25, 0.75, 0.75, 0.25)
-"""Weights along one axis by which a cell enters the four finer cells around it."""
 
 
 class Fcn32Options(ArchitectureOptions):
@@ -46,33 +42,6 @@ class FcnOptions(Fcn32Options):
 
     So the authors train all levels together, instead of the 32s, the 16s and the 8s in turn.
     """
-
-
-class LearnedUpsampling(nn.Module):
-    """Twice the size by a transposed convolution that starts as bilinear interpolation.
-
-    The border is repeated, not filled with zeros, so that a constant stays constant.
-
-    Args:
-        channels: Of input and output.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        # Two cells that belong to the repeated border and one of the kernel's own are cut off.
-        self.deconvolution = nn.ConvTranspose2d(
-            channels, channels, kernel_size=4, stride=2, padding=3, bias=False
-        )
-        line = torch.tensor(_BILINEAR)
-        with torch.no_grad():
-            weight = torch.eye(channels)[:, :, None, None] * torch.outer(line, line)
-            self.deconvolution.weight.copy_(weight)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Compute (n, channels, 2 h, 2 w) from (n, channels, h, w)."""
-        padded = functional.pad(image, (1, 1, 1, 1), mode="replicate")
-        upsampled: Tensor = self.deconvolution(padded)
-        return upsampled
 
 
 class FCN(nn.Module):

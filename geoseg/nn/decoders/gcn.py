@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geoseg.nn.architecture import Architecture, ArchitectureOptions, NetworkRequest
-from geoseg.nn.decoders.fcn import LearnedUpsampling
 from geoseg.nn.encoders.build import build_encoder
-from geoseg.nn.layers import resize
+from geoseg.nn.layers import LearnedUpsampling, resize
 
 Upsampling = Literal["deconvolution", "bilinear"]
 

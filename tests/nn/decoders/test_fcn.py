@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn import functional
 
 from geoseg.nn.counting import count_model, count_parameters
-from geoseg.nn.decoders.fcn import FCN, LearnedUpsampling
+from geoseg.nn.decoders.fcn import FCN
+from geoseg.nn.layers import LearnedUpsampling
 from geoseg.nn.models import ModelSpec, build_model
 
 
