@@ -41,7 +41,7 @@ SAMPLES = TESTS.parent / "sample_data"
 GOAL = 0.95
 ZOOM = {
     **dict.fromkeys(["deeplabv3", "deeplabv3_mobilenet_v3_large", "fcn16s"], 2),
-    **dict.fromkeys(["icnet", "lraspp", "pidnet_s", "pidnet_m", "pidnet_l"], 2),
+    **dict.fromkeys(["icnet", "lraspp", "pidnet_s", "pidnet_m", "pidnet_l", "segresnet"], 2),
     "fcn32s": 4,
 }
 """How many times along both axes each pixel is shown to those whose last scores are coarse, or
