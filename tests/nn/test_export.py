@@ -70,7 +70,9 @@ def test_torch_compile_without_a_break(make, arch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", AT_ONCE)
+@pytest.mark.parametrize(
+    "arch", ["unet", *(pytest.param(name, marks=pytest.mark.long) for name in AT_ONCE[1:])]
+)
 def test_torch_compile_by_inductor(make, arch):
     network, image = make(arch)
     assert_same(torch.compile(network, dynamic=False)(image), network(image), 1e-3)
