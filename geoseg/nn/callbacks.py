@@ -20,7 +20,7 @@ from torch import Tensor
 from geoseg.errors import ConfigError
 from geoseg.geo.outputs import publish
 from geoseg.nn.checkpoints import write_checkpoint
-from geoseg.nn.config import LoopConfig
+from geoseg.nn.config_tables import LoopConfig
 from geoseg.nn.task import SegmentationTask
 from geoseg.progress import Progress, Task
 

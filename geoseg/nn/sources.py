@@ -15,7 +15,7 @@ from geoseg.errors import TileSetError
 from geoseg.geo.legend import Legend
 from geoseg.geo.stats import BandStats, BandStatsAccumulator
 from geoseg.geo.tileset import Tile, TileSet
-from geoseg.nn.config import DataConfig
+from geoseg.nn.config_tables import DataConfig
 from geoseg.nn.dataset import CachedSource, Pair, PairSource
 
 logger = logging.getLogger(__name__)

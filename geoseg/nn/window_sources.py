@@ -20,7 +20,7 @@ from geoseg.geo.sampling import ClassPlaces, Sampling, draw_windows, find_places
 from geoseg.geo.splits import Split, SplitOptions, SplitPlan, plan_splits
 from geoseg.geo.stats import BandStats, BandStatsAccumulator
 from geoseg.geo.windows import sliding_windows
-from geoseg.nn.config import DataConfig
+from geoseg.nn.config_tables import DataConfig
 from geoseg.nn.dataset import CachedSource, Pair
 from geoseg.nn.option_keys import keys_for_options
 from geoseg.nn.sources import TrainingData, fingerprint

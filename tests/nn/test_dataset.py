@@ -9,7 +9,7 @@ import geoseg
 from geoseg.errors import ConfigError, LabelError, TileSetError
 from geoseg.geo.legend import Legend, LegendClass
 from geoseg.geo.raster import Scene
-from geoseg.nn.config import DataConfig
+from geoseg.nn.config_tables import DataConfig
 from geoseg.nn.dataset import (
     CachedSource,
     EpochSampler,

@@ -3,7 +3,7 @@
 import pytest
 
 from geoseg.errors import ConfigError, LabelError, WorkError
-from geoseg.nn.config import DataConfig
+from geoseg.nn.config_tables import DataConfig
 from geoseg.nn.option_keys import _KEYS, keys_for_options
 
 

@@ -1,0 +1,170 @@
+"""The tables of a training configuration: what each may say, and what it means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from geoseg.nn.models import architecture_choices, list_architectures
+from geoseg.nn.torchgeo_weights import encoder_of
+
+Share = Annotated[float, Field(ge=0, le=1)]
+_BUDGETS = ("epochs", "steps", "minutes")
+_DEFAULT_EPOCHS = 30
+
+
+class Table(BaseModel):
+    """A table of the file: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Table):
+    """Where samples come from, and how large they are."""
+
+    tiles: tuple[str, ...] = ()
+    """Tile sets; or give `scenes` and `labels`."""
+
+    scenes: tuple[str, ...] = ()
+    """Scenes from which windows are drawn while training, without tiles on the disk."""
+
+    labels: str = ""
+    """Labels of the scenes: a file, a folder (matched by stem) or a pattern with {stem}."""
+
+    label_field: str | None = None
+    """Attribute of vector labels that tells the class."""
+
+    label_layer: str | None = None
+    """Layer of vector labels, where the file has several."""
+
+    label_extent: str | None = None
+    """Polygons of where vector labels are complete; elsewhere is `ignore`."""
+
+    label_buffer: float | None = Field(default=None, gt=0)
+    """Metres around points and lines of vector labels that belong to them."""
+
+    legend: str | None = None
+    """Legend of the labels; tile sets have their own."""
+
+    bands: tuple[int | str, ...] = ()
+    """Bands of the scenes, by number from 1 or by name; all where none are given."""
+
+    resolution: float | None = Field(default=None, gt=0)
+    """Metres per pixel at which scenes are read; their own where not given."""
+
+    assume_crs: str | None = None
+    """CRS of scenes that have none; "none" takes them as plain pixels."""
+
+    method: Literal["random", "balanced"] = "random"
+    """How windows of scenes are drawn: anywhere, or so that classes come equally often."""
+
+    split: str = "block"
+    """How scenes are parted: `block` on the ground, whole `scene`s, or a file of polygons with
+    a column `split`."""
+
+    val_share: Share | None = None
+    """Share that validates, of scenes (0.2 where not given) or of tiles without a val split."""
+
+    block: int | None = Field(default=None, ge=1)
+    """Side in pixels of the blocks by which scenes are parted; chosen where not given."""
+
+    crop: int = Field(default=256, ge=1)
+    """Side of a training sample in pixels."""
+
+    samples: int = Field(default=0, ge=0)
+    """Samples of an epoch; 0 takes every tile once, or as many windows as cover the scenes."""
+
+    scaling: Literal["auto", "weights", "standardize", "percentile", "divide", "none"] = "auto"
+    """How values become numbers for the network, with statistics of the training part; `auto`
+    takes the weights' own scaling where they have one, and else is `standardize`."""
+
+    divisor: float | None = Field(default=None, gt=0)
+    """What `divide` divides by; by default the largest value of 8 or 16 bit."""
+
+    cache_mb: int = Field(default=1024, ge=0)
+    """Memory for decoded tiles, over all workers together."""
+
+    @model_validator(mode="after")
+    def _check_source(self) -> DataConfig:
+        if bool(self.tiles) == bool(self.scenes):
+            raise ValueError("give either tiles or scenes")
+        if self.scenes and not self.labels:
+            raise ValueError("scenes need labels")
+        return self
+
+
+class ModelConfig(Table):
+    """The network."""
+
+    arch: str = "unet"
+    """Architecture; `geoseg models` lists them."""
+
+    encoder: str = "resnet18"
+    """Encoder of the architecture; by default that of torchgeo's weights, if they are taken."""
+
+    weights: str = "none"
+    """What training starts from: none, imagenet or torchgeo:... (the encoder), or the path of a
+    bundle or of an encoder's weights."""
+
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of the architecture."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_encoder(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the user gave
+        if isinstance(values, dict) and "encoder" not in values:
+            encoder = encoder_of(str(values.get("weights", "")))
+            return values if encoder is None else {**values, "encoder": encoder}
+        return values
+
+    @field_validator("arch")
+    @classmethod
+    def _check_arch(cls, arch: str) -> str:
+        if arch.lower() not in list_architectures():
+            raise ValueError(f"unknown architecture. {architecture_choices(arch)}")
+        return arch.lower()
+
+
+class LoopConfig(Table):
+    """How long, how fast and on what the network learns; the table [train]."""
+
+    epochs: int | None = Field(default=None, ge=1)
+    """Passes over the samples; 30 where neither steps nor minutes are given."""
+
+    steps: int | None = Field(default=None, ge=1)
+    """Steps of the optimizer, instead of epochs."""
+
+    minutes: float | None = Field(default=None, gt=0)
+    """Time to train, instead of epochs."""
+
+    batch_size: int = Field(default=8, ge=1)
+    """Samples per step."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Numbers of the forward pass; auto takes bf16 where the processor computes with it."""
+
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """auto, cpu, cuda or cuda:1."""
+
+    monitor: str = Field(default="max val/mean_iou", pattern=r"^(max|min) \S+$")
+    """Figure that tells the best epoch: max or min, and its name in metrics.csv."""
+
+    early_stop: int = Field(default=0, ge=0)
+    """Epochs without a better figure after which training ends; 0 never ends early."""
+
+    workers: int = Field(default=2, ge=0)
+    """Processes that read samples; 0 reads in the training process."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_budget(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the user gave
+        if isinstance(values, dict) and not any(values.get(key) for key in _BUDGETS):
+            return {**values, "epochs": values.get("epochs", _DEFAULT_EPOCHS)}
+        return values
+
+    @model_validator(mode="after")
+    def _check_budget(self) -> LoopConfig:
+        if sum(getattr(self, key) is not None for key in _BUDGETS) > 1:
+            raise ValueError(f"give one of {', '.join(_BUDGETS)}")
+        return self
