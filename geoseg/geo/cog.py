@@ -28,9 +28,10 @@ from geoseg.geo import partial
 from geoseg.geo.cog_options import check_options, is_lossy, try_options, upper_keys
 from geoseg.geo.gdal import GDAL_ERRORS
 from geoseg.geo.lasting import LockedFile, lasting_path
-from geoseg.geo.outputs import check_output, publish, remove_temporary, temporary_path
+from geoseg.geo.outputs import check_output, publish
 from geoseg.geo.partial import BLOCK, Written, compare, explained, quiet
 from geoseg.geo.raster_profile import RasterProfile
+from geoseg.geo.temporary import remove_temporary, temporary_path
 
 __all__ = [
     "BLOCK",

@@ -7,27 +7,17 @@ a final name; the next run in that folder removes what dead processes left.
 from __future__ import annotations
 
 import contextlib
-import functools
-import itertools
 import os
-import platform
-import re
 import shutil
 import stat
-import time
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from geoseg.errors import OutputError, WorkError
+from geoseg.geo.temporary import remove_temporary, temporary_path, try_file
 
-_counter = itertools.count()
-_TEMPORARY_NAME = re.compile(r"\.geoseg-([0-9a-f]{8})-(\d+)-\d+")
-_LONGEST_SUFFIX = 16
 _MANY_FILES = 64
-_STALE_SECONDS = 7 * 24 * 3600
-"""Age at which a temporary file of another machine, whose processes cannot be seen, is dead."""
 
 
 def check_output(
@@ -194,34 +184,7 @@ def _usual_mode(path: Path) -> int:
     """
     if path.exists():
         return stat.S_IMODE(path.stat().st_mode)
-    probe = temporary_path(path)
-    handle = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    try:
-        return stat.S_IMODE(os.fstat(handle).st_mode)
-    finally:
-        os.close(handle)
-        probe.unlink()
-
-
-def temporary_path(path: Path) -> Path:
-    """A short hidden name in the folder of `path`, with its suffix; clears dead ones there.
-
-    The name is independent of the target's, which may already be as long as names can be.
-    """
-    _remove_stale(path.parent.absolute())
-    suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""
-    for number in _counter:
-        found = path.parent / f".geoseg-{_machine()}-{os.getpid()}-{number}{suffix}"
-        if not os.path.lexists(found):
-            return found
-    raise AssertionError("the counter ends never")
-
-
-def remove_temporary(path: Path) -> None:
-    """Remove a temporary file with the side files that GDAL and SQLite put beside it."""
-    for suffix in ("", ".aux.xml", ".msk", ".ovr", ".ovr.tmp", "-wal", "-shm", "-journal"):
-        with contextlib.suppress(OSError):
-            Path(f"{path}{suffix}").unlink()
+    return try_file(path.parent)
 
 
 def _usable(path: str | Path) -> Path:
@@ -278,8 +241,12 @@ def _existing_parent(path: Path) -> Path:
 def _check_writable(folder: Path) -> None:
     if not folder.is_dir():
         raise OutputError(folder, "is a file, a folder is wanted", "Name another folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(folder, "cannot be written to", "Choose a folder you may write to")
+    # Permissions tell too little: root has all of them in /proc and on disks that only read.
+    try:
+        try_file(folder)
+    except OSError as error:
+        problem = f"cannot be written to ({(error.strerror or str(error)).lower()})"
+        raise OutputError(folder, problem, "Choose a folder you may write to") from error
 
 
 def _rename(temporary: Path, path: Path, *, overwrite: bool) -> None:
@@ -326,45 +293,6 @@ def _move_content(temporary: Path, path: Path) -> None:
     for entry in list(temporary.iterdir()):
         entry.replace(path / entry.name)
     sync_folder(path)
-
-
-@functools.cache
-def _remove_stale(folder: Path) -> None:
-    """Remove what dead processes left in a folder, once per process."""
-    for entry in folder.glob(".geoseg-*"):
-        match = _TEMPORARY_NAME.match(entry.name)
-        with contextlib.suppress(OSError):
-            if match is None or _is_in_use(entry, match.group(1), int(match.group(2))):
-                continue
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink()
-
-
-def _is_in_use(entry: Path, machine: str, pid: int) -> bool:
-    if machine != _machine():
-        return time.time() - entry.stat().st_mtime < _STALE_SECONDS
-    return _is_running(pid)
-
-
-@functools.cache
-def _machine() -> str:
-    """Tells machines, and containers with process numbers of their own, that share a folder."""
-    space = ""
-    with contextlib.suppress(OSError):
-        space = str(Path("/proc/self/ns/pid").readlink())
-    return f"{zlib.crc32(f'{platform.node()} {space}'.encode()):08x}"
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _sync_tree(folder: Path) -> None:

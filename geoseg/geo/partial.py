@@ -149,7 +149,14 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained(output: Path) -> Iterator[None]:
-    """Turn what GDAL and the file system raise into an error that names the output."""
+    """Turn what GDAL and the file system raise into an error that names the output.
+
+    Args:
+        output: The file that the user asked for.
+
+    Raises:
+        WorkError: If GDAL or the file system fails in the block.
+    """
     try:
         yield
     except GDAL_ERRORS as error:

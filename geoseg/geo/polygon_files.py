@@ -19,8 +19,9 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldE
 
 from geoseg.errors import OutputError, WorkError
 from geoseg.geo.legend import Legend
-from geoseg.geo.outputs import check_output, publish, temporary_path
+from geoseg.geo.outputs import check_output, publish
 from geoseg.geo.style import polygon_qml
+from geoseg.geo.temporary import temporary_path
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
 """Outputs that must not or cannot be written are refused before any work, in one line."""
 
+import errno
 import importlib
 import os
 import subprocess
@@ -16,11 +17,13 @@ FILES = {
     "polygons": "predict scene.tif -m model.safetensors -o out.tif --polygons {}",
     "vectorize": "vectorize classes.tif -o {}",
     "preview": "preview scene.tif -o {}",
+    "import": "import linear.pth -o {} --arch linear",
 }
 SUFFIXES = dict.fromkeys(FILES, ".tif") | {
     "polygons": ".gpkg",
     "vectorize": ".gpkg",
     "preview": ".png",
+    "import": ".safetensors",
 }
 FOLDERS = {
     "tile": f"tile scene.tif {LABELS} --size 16 -o {{}}",
@@ -47,13 +50,14 @@ def folder_output(request):
 @pytest.fixture
 def read_only(monkeypatch):
     """Folders named `locked` cannot be written to; tests may run as root, who always can."""
-    real = os.access
+    real = os.open
 
-    def access(path, mode, **more):
-        locked = mode & os.W_OK and Path(path).name == "locked"
-        return not locked and real(path, mode, **more)
+    def open_or_refuse(path, flags, *more, **named):
+        if flags & os.O_CREAT and Path(os.fsdecode(path)).parent.name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, flags, *more, **named)
 
-    monkeypatch.setattr(os, "access", access)
+    monkeypatch.setattr(os, "open", open_or_refuse)
 
 
 def test_file_exists(refuse, file_output, place):
@@ -62,7 +66,7 @@ def test_file_exists(refuse, file_output, place):
     refuse(words.format(f"old{suffix}"), f"old{suffix}: already exists", cure="--overwrite")
 
 
-@pytest.mark.parametrize("job", ["vectorize", "preview"])
+@pytest.mark.parametrize("job", ["vectorize", "preview", "import"])
 def test_file_is_a_folder(refuse, job, place):
     """For predict a folder is where the files of several scenes go."""
     (place / "old").mkdir()
@@ -84,7 +88,15 @@ def test_folder_of_a_file_is_a_file(refuse, file_output):
 def test_folder_of_a_file_is_read_only(refuse, file_output, place, read_only):
     words, suffix = file_output
     (place / "locked").mkdir()
-    refuse(words.format(f"locked/out{suffix}"), "locked: cannot be written to", cure="Choose")
+    problem = "locked: cannot be written to (permission denied)"
+    refuse(words.format(f"locked/out{suffix}"), problem, cure="Choose")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a file system of Linux")
+def test_folder_of_a_file_is_none_of_a_disk(refuse, file_output):
+    """Where nobody can make a file, though root has the permission."""
+    words, suffix = file_output
+    refuse(words.format(f"/proc/out{suffix}"), "/proc: cannot be written to (", cure="Choose")
 
 
 @pytest.mark.parametrize("overwrite", ["", " --overwrite"])

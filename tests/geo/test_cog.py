@@ -20,7 +20,7 @@ from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
 from geoseg.errors import ConfigError, OutputError, WorkError
-from geoseg.geo import cog, outputs
+from geoseg.geo import cog, outputs, temporary
 from geoseg.geo.cog import RasterProfile, RasterWriter, sidecar_path, write_raster
 from geoseg.geo.grid import Grid
 
@@ -366,7 +366,7 @@ def test_a_killed_writer_leaves_no_name_and_the_next_one_cleans_up(target):
     assert process.returncode == -signal.SIGKILL
     (left,) = names(target.parent)
     assert left.startswith(".geoseg-")
-    outputs._remove_stale.cache_clear()  # a new process would look
+    temporary._remove_stale.cache_clear()  # a new process would look
     write_raster(target, np.ones((1, 9, 9), "uint8"), RasterProfile(grid=grid_of(9, 9)))
     assert names(target.parent) == ["classes.tif"]
 

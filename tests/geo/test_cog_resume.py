@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geoseg.errors import OutputError, WorkError
-from geoseg.geo import cog, outputs
+from geoseg.geo import cog, temporary
 from geoseg.geo.cog import BLOCK, RasterProfile, RasterWriter, partial_path
 from geoseg.geo.grid import Grid
 
@@ -382,8 +382,8 @@ def test_what_is_kept(target):
     known = left_off(target, CLASSES, data, windows_of(CLASSES.grid), 1)
     kept = names(target.parent)
     assert [name.startswith(".geoseg-keep-") for name in kept] == [True, True]
-    outputs._remove_stale.cache_clear()  # a new process would look
-    outputs.temporary_path(target)
+    temporary._remove_stale.cache_clear()  # a new process would look
+    temporary.temporary_path(target)
     assert names(target.parent) == kept
     RasterWriter.resumed(target, CLASSES, known).abort()  # what was there stays
     assert names(target.parent) == kept

@@ -2,7 +2,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from geoseg.geo.outputs import (
     check_output_folder,
     publish,
     publish_folder,
-    temporary_path,
 )
 
 
@@ -32,14 +30,6 @@ def publish_and(act, path, **options):
 
 def fail():
     raise ZeroDivisionError
-
-
-@pytest.fixture
-def dead_pid():
-    """The number of a process that ran and ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def test_a_new_file_is_accepted(tmp_path):
@@ -92,12 +82,28 @@ def test_a_read_only_folder_is_refused(tmp_path):
         tmp_path.chmod(stat.S_IRWXU)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a file system of Linux")
+def test_a_folder_that_takes_no_files_is_refused():
+    """Root has every permission there, and yet cannot make one."""
+    for check in (check_output, check_output_folder):
+        with pytest.raises(OutputError, match=r"^/proc: cannot be written to \(.*Choose a folder"):
+            check("/proc/x")
+
+
 def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
-    with pytest.raises(OutputError, match="cannot be written to"):
-        check_output(tmp_path / "a.tif")
-    with pytest.raises(OutputError, match="cannot be written to"):
-        check_output_folder(tmp_path / "a" / "b")
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    for check, place in ((check_output, "a.tif"), (check_output_folder, "a/b")):
+        with pytest.raises(OutputError, match=r"cannot be written to \(permission denied\)"):
+            check(tmp_path / place)
+
+
+def test_a_check_leaves_nothing_behind(tmp_path):
+    check_output(tmp_path / "a.tif")
+    check_output_folder(tmp_path / "a" / "b")
+    assert names(tmp_path) == []
 
 
 def test_publish_names_only_what_is_whole(tmp_path):
@@ -150,34 +156,6 @@ def test_the_longest_names_can_be_written(tmp_path):
     with publish(longest) as temporary:
         temporary.write_text("whole")
     assert names(tmp_path) == [longest.name]
-
-
-def test_temporary_files_of_the_dead_are_removed(tmp_path, dead_pid):
-    machine = temporary_path(tmp_path / "sub" / "x").name.split("-")[1]
-    mine, theirs = f".geoseg-{machine}", ".geoseg-00000000"
-    kept = [
-        f"{mine}-{os.getpid()}-999.tif",
-        f"{mine}-1-0.tif",
-        f"{theirs}-{dead_pid}-0.tif",
-        ".geoseg-notes",
-        "scene.tif",
-    ]
-    dead = [f"{mine}-{dead_pid}-0.tif", f"{mine}-{dead_pid}-1.tif.aux.xml", f"{theirs}-1-1.tif"]
-    for name in kept + dead:
-        (tmp_path / name).write_text("x")
-    (tmp_path / f"{mine}-{dead_pid}-2").mkdir()
-    (tmp_path / f"{mine}-{dead_pid}-2" / "tile.tif").write_text("x")
-    long_ago = time.time() - 8 * 24 * 3600
-    os.utime(tmp_path / dead[-1], (long_ago, long_ago))
-    temporary_path(tmp_path / "a.tif")
-    assert names(tmp_path) == sorted(kept)
-
-
-def test_temporary_names_are_new(tmp_path, monkeypatch):
-    first = temporary_path(tmp_path / "a.tif")
-    monkeypatch.setattr(outputs, "_counter", iter(range(int(first.stem.split("-")[-1]), 10**9)))
-    first.write_text("of a process with the same number, killed before")
-    assert temporary_path(tmp_path / "a.tif") != first
 
 
 def test_folder_refusals(tmp_path, monkeypatch):
