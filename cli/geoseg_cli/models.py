@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from geoseg.errors import ConfigError
 from geoseg.progress import Progress
 from geoseg_cli import options
 
@@ -38,8 +39,9 @@ def command(pattern: str | None, encoders: bool, as_json: bool, progress: Progre
 
 def _list_models(pattern: str | None, as_json: bool, progress: Progress) -> None:
     from geoseg.models import describe_model, list_models
+    from geoseg.nn.models import architecture_choices
 
-    names = _found(list_models(pattern), pattern, "architecture")
+    names = _found(list_models(pattern), pattern, "architecture", architecture_choices)
     described = [describe_model(name) for name in progress.track(names, "count", unit="network")]
     if as_json:
         options.print_json([asdict(each) for each in described])
@@ -49,8 +51,9 @@ def _list_models(pattern: str | None, as_json: bool, progress: Progress) -> None
 
 def _list_encoders(pattern: str | None, as_json: bool, progress: Progress) -> None:
     from geoseg.models import EncoderDescription, describe_encoder, list_encoders
+    from geoseg.nn.encoders.names import encoder_choices
 
-    names = _found(list_encoders(pattern), pattern, "encoder")
+    names = _found(list_encoders(pattern), pattern, "encoder", encoder_choices)
     if pattern is None:
         described = [EncoderDescription(name=name, parameters=None) for name in names]
     else:
@@ -64,11 +67,11 @@ def _list_encoders(pattern: str | None, as_json: bool, progress: Progress) -> No
         click.echo("\n".join(_table([("name", "parameters"), *map(_encoder_row, described)])))
 
 
-def _found(names: list[str], pattern: str | None, kind: str) -> list[str]:
-    if not names:
-        raise click.BadParameter(
-            f"no {kind} matches {pattern!r}; without it all are listed.", param_hint="PATTERN"
-        )
+def _found(
+    names: list[str], pattern: str | None, kind: str, choices: Callable[[str], str]
+) -> list[str]:
+    if pattern is not None and not names:
+        raise ConfigError("PATTERN", f"no {kind} matches {pattern!r}", choices(pattern))
     return names
 
 

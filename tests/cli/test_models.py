@@ -64,9 +64,19 @@ def test_encoders_of_a_pattern_are_counted(capsys):
     assert [each["name"] for each in json.loads(told.out)] == ["mit_b0"]
 
 
-@pytest.mark.parametrize("words", [["zzz"], ["--encoders", "zzz"]])
-def test_a_pattern_without_a_match_is_refused(capsys, words):
+@pytest.mark.parametrize(
+    ("words", "cure"),
+    [
+        (["unte"], "Did you mean 'unet'? The choices are: "),
+        (["Unte*"], "Did you mean 'unet'? The choices are: "),
+        (["zzz"], "The choices are: "),
+        (["--encoders", "resnte18"], "Near to it are: resnet18, "),
+        (["--encoders", "zzz"], "such as resnet18"),
+    ],
+)
+def test_a_pattern_without_a_match_is_refused(capsys, words, cure):
     code, told = run(capsys, *words)
     assert code == 2
     assert told.out == ""
-    assert "matches 'zzz'" in told.err and told.err.count("\n") == 1
+    assert f"matches {words[-1]!r}. " in told.err and cure in told.err
+    assert told.err.count("\n") == 1

@@ -28,6 +28,16 @@ def list_encoders() -> list[str]:
     return [*own, *(TIMM_PREFIX + name for name in _timm_names() if name not in smp_encoders)]
 
 
+def encoder_choices(name: str) -> str:
+    """Tell the encoders that somebody may have meant, for an error."""
+    known = list_encoders()
+    matches = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    matches += [n for n in known if name.lower() in n and n not in matches][:4]
+    if not matches:
+        return "Take one of segmentation-models-pytorch or timm, such as resnet18"
+    return f"Near to it are: {', '.join(matches)}"
+
+
 def resolve_encoder(name: str, *, from_timm: bool = False) -> str:
     """Find the encoder that a name means.
 
@@ -54,7 +64,7 @@ def resolve_encoder(name: str, *, from_timm: bool = False) -> str:
     if name in smp_encoders:
         cure = "Take a transformer of timm, such as vit_small_patch16_224"
         raise ConfigError("model.encoder", f"{name!r} is no encoder of timm", cure)
-    raise ConfigError("model.encoder", f"{name!r} is no encoder", _nearest(name))
+    raise ConfigError("model.encoder", f"{name!r} is no encoder", encoder_choices(name))
 
 
 def size_options(name: str) -> dict[str, bool]:
@@ -138,12 +148,3 @@ def _is_timm(name: str) -> bool:
     if arch not in _timm_names():
         return False
     return not tag or name in timm.list_pretrained(f"{arch}.*")
-
-
-def _nearest(name: str) -> str:
-    known = list_encoders()
-    matches = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
-    matches += [n for n in known if name.lower() in n and n not in matches][:4]
-    if not matches:
-        return "Take one of segmentation-models-pytorch or timm, such as resnet18"
-    return f"Near to it are: {', '.join(matches)}"
