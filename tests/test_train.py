@@ -19,8 +19,8 @@ from torch_threads import one_thread
 import geoseg
 from geoseg.errors import ConfigError, OutputError, TileSetError, WorkError
 from geoseg.nn.bundle import ModelBundle
-from geoseg.nn.callbacks import Keeper
 from geoseg.nn.config import load_config, parse_config
+from geoseg.nn.keeper import Keeper
 from geoseg.progress import Progress
 from geoseg.tile import TileOptions
 from geoseg.train import train

@@ -15,11 +15,14 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from geoseg.errors import WorkError
-from geoseg.nn.callbacks import Budget, Journal, Keeper, Row, Signals
+from geoseg.nn.budget import Budget
 from geoseg.nn.checkpoints import AtomicCheckpointIO
 from geoseg.nn.dataset import CachedSource, PairSource, make_loader
 from geoseg.nn.device import Precision
+from geoseg.nn.journal import Journal, Row
+from geoseg.nn.keeper import Keeper
 from geoseg.nn.setup import TrainSetup
+from geoseg.nn.signals import Signals
 from geoseg.nn.task import SegmentationTask
 from geoseg.progress import Progress
 
