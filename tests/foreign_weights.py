@@ -1,5 +1,6 @@
 """Files of weights as others publish them, made here instead of downloaded."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -27,6 +28,30 @@ def shaken(network):
 
 def spec_of(encoder, bands=3, arch="unet"):
     return ModelSpec(arch=arch, encoder=encoder, in_channels=bands, classes=2)
+
+
+def clay(width=16, depth=2):
+    """A state dict with the names of a checkpoint of Clay, without the network it learnt from."""
+    embedding = "encoder.patch_embedding.weight_generator"
+    shapes = {
+        "encoder.cls_token": (1, 1, width),
+        f"{embedding}.weight_tokens": (4, width),
+        f"{embedding}.fc_weight.weight": (width, width),
+        "encoder.transformer.norm.weight": (width,),
+        "encoder.transformer.norm.bias": (width,),
+        "decoder.mask_patch": (width,),
+    }
+    for side, number in itertools.product(("encoder", "decoder"), range(depth)):
+        part = f"{side}.transformer.layers.{number}"
+        shapes |= {
+            f"{part}.0.norm.weight": (width,),
+            f"{part}.0.norm.bias": (width,),
+            f"{part}.0.to_qkv.weight": (3 * width, width),
+            f"{part}.0.to_out.weight": (width, width),
+            f"{part}.1.net.0.weight": (width,),
+            f"{part}.1.net.1.weight": (width, width),
+        }
+    return {f"model.{key}": torch.ones(shape) for key, shape in shapes.items()}
 
 
 class Burglar:

@@ -9,7 +9,7 @@ import rasterio
 import segmentation_models_pytorch as smp
 import torch
 import torchvision
-from foreign_weights import Burglar, keep_download
+from foreign_weights import Burglar, clay, keep_download
 from safetensors.torch import save_file
 from torch_threads import one_thread
 
@@ -221,6 +221,21 @@ def refuse(tmp_path, options, problem, state=None, error=BundleError):
 def test_nothing_fits(tmp_path):
     state = {"a.weight": torch.ones(3), "b.weight": torch.ones(3, 3)}
     refuse(tmp_path, UNET, "none of its 2 weights is of unet with resnet18", state)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize(("arch", "encoder"), [("segformer", "mit_b0"), ("unet", "resnet18")])
+def test_clay_is_none_of_them(tmp_path, arch, encoder, partial):
+    options = ImportOptions(arch=arch, encoder=encoder, partial=partial)
+    refuse(tmp_path, options, f"none of its 30 weights is of {arch} with {encoder}", clay())
+
+
+def test_clay_is_no_transformer_of_timm(tmp_path):
+    """Nothing of it fits but a last normalisation, if it is as wide."""
+    for width, fitting in ((16, 0), (192, 2)):
+        options = ImportOptions(arch="upernet", encoder="vit_tiny_patch16_224")
+        problem = f"fits {fitting} of the weights of upernet with vit_tiny_patch16_224"
+        refuse(tmp_path, options, problem, clay(width))
 
 
 def test_weights_are_missing(tmp_path):

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from click.testing import CliRunner
+from foreign_weights import clay
 
 from geoseg.import_model import ImportOptions
 from geoseg.nn.bundle import read_card
@@ -110,6 +111,13 @@ def test_code_is_not_run(refuse, place, burglar, wrapped):
 def test_refusals_take_one_line(refuse, place, words, part, cure):
     torch.save(LINEAR, place / "a.pth")
     refuse(words, part, cure=cure)
+
+
+def test_clay_is_refused(refuse, place):
+    torch.save({"state_dict": clay()}, place / "clay.ckpt")
+    problem = "clay.ckpt: none of its 30 weights is of segformer with mit_b0, which has 192"
+    words = "import clay.ckpt -o out.safetensors --arch segformer --encoder mit_b0"
+    refuse(words, problem, cure="Give the --arch and --encoder it was trained with")
 
 
 @pytest.mark.parametrize(

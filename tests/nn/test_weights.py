@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from foreign_weights import shaken, spec_of
+from foreign_weights import clay, shaken, spec_of
 from safetensors.torch import save_file
 from torch import nn
 
@@ -209,6 +209,13 @@ def test_a_file_of_which_nothing_fits_is_refused(tmp_path):
     torch.save({"a.weight": torch.ones(2)}, tmp_path / "a.pth")
     with pytest.raises(ConfigError, match="does not fit encoder resnet18: 0 of 120 weights fit"):
         start_network(spec_of("resnet18"), str(tmp_path / "a.pth"))
+
+
+def test_clay_is_no_encoder_of_timm(tmp_path):
+    torch.save({"state_dict": clay(192)}, tmp_path / "clay.ckpt")
+    problem = "does not fit encoder vit_tiny_patch16_224: 2 of 150 weights fit, 148 are missing"
+    with pytest.raises(ConfigError, match=problem):
+        start_network(spec_of("vit_tiny_patch16_224"), str(tmp_path / "clay.ckpt"))
 
 
 @pytest.mark.parametrize("lost", ["layer2.0.bn1.running_mean", "conv1.weight"])
