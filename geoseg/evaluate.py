@@ -7,23 +7,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import Literal
 
 from geoseg import __version__
 from geoseg.errors import ConfigError, LabelError
 from geoseg.geo.classes import legend_of_classes, open_classes, strips
-from geoseg.geo.confusion import confusion
+from geoseg.geo.comparing import Comparer, Comparison
 from geoseg.geo.labels import LabelOptions, Labels, find_labels
 from geoseg.geo.legend import Legend
 from geoseg.geo.outputs import check_output, check_output_folder, publish
 from geoseg.geo.paths import find_scenes
-from geoseg.geo.raster import Raster, Scene
-from geoseg.geo.values import count_values
 from geoseg.progress import Progress
-from geoseg.reports.accuracy import Comparison, Report
+from geoseg.reports.accuracy import Report
 
 logger = logging.getLogger(__name__)
 
@@ -101,11 +96,11 @@ def evaluate(
     compared: list[Comparison] = []
     with progress.task("evaluate", total=windows, unit="strip") as task:
         for scene, path in zip(scenes, find_labels(str(labels), paths), strict=True):
-            comparison = _Counter(scene, sources.open(path), legend)
+            comparer = Comparer(scene.path, scene.grid, sources.open(path), legend)
             for window in strips(scene):
-                comparison.count(scene.read(window))
+                comparer.count(scene.read(window))
                 task.advance()
-            compared.append(comparison.result(path))
+            compared.append(comparer.result())
     report = _report(compared, legend, left_out, options, str(labels))
     if target is not None:
         _write(report, target)
@@ -125,52 +120,6 @@ class _Sources:
         if path not in self._opened:
             self._opened[path] = Labels.open(path, self._legend, self._options)
         return self._opened[path]
-
-
-class _Counter:
-    """Counts the pixels of one prediction against its labels."""
-
-    def __init__(self, scene: Scene, labels: Labels, legend: Legend) -> None:
-        if not labels.touches(scene.grid):
-            raise LabelError(
-                scene.path,
-                f"does not touch its labels, {labels.path}",
-                "Check the CRS and extent of both",
-            )
-        self._scene = scene
-        self._labels = labels
-        self._legend = legend
-        self._matrix = np.zeros((legend.count, legend.count), np.int64)
-        self._predicted = self._labelled = 0
-
-    def count(self, raster: Raster) -> None:
-        """Count the pixels of a strip of the prediction."""
-        legend = self._legend
-        prediction = self._indices(raster)
-        reference = legend.encode(self._labels.mask(raster.grid))
-        self._predicted += int(np.count_nonzero(prediction != legend.ignore_index))
-        self._labelled += int(np.count_nonzero(reference != legend.ignore_index))
-        self._matrix += confusion(reference, prediction, legend.count, legend.ignore_index)
-
-    def result(self, labels: str) -> Comparison:
-        """What has been counted."""
-        height, width = self._scene.grid.shape
-        return Comparison(
-            prediction=self._scene.path,
-            labels=labels,
-            matrix=self._matrix,
-            pixels=height * width,
-            predicted_pixels=self._predicted,
-            labelled_pixels=self._labelled,
-        )
-
-    def _indices(self, raster: Raster) -> npt.NDArray[Any]:
-        """Channel indices (height, width); the ignored index where there is no data."""
-        data, valid = raster.data[0], raster.valid
-        self._legend.check(count_values(data[valid]), self._scene.path)
-        indices = self._legend.encode(np.where(valid, data, self._legend.values[0]))
-        indices[~valid] = self._legend.ignore_index
-        return indices
 
 
 def _report(

@@ -11,35 +11,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.geo.comparing import Comparison
 from geoseg.geo.confusion import majority_scores, scores
 
 SUMMARY = ("pixel_accuracy", "mean_accuracy", "mean_iou", "fw_iou", "mean_dice", "mean_f1", "kappa")
 """The scores of a whole map."""
 
 _CLASS_SCORES = ("iou", "dice", "precision", "recall", "f1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """One prediction counted against its labels."""
-
-    prediction: str
-    """The class raster."""
-
-    labels: str
-    """The file of its labels."""
-
-    matrix: npt.NDArray[np.int64]
-    """(C, C) pixels; rows are the reference."""
-
-    pixels: int
-    """Pixels of the class raster."""
-
-    predicted_pixels: int
-    """Those with a predicted class."""
-
-    labelled_pixels: int
-    """Those with a label."""
 
 
 @dataclass(frozen=True, kw_only=True)
