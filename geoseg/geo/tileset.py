@@ -77,6 +77,12 @@ class Tile:
     footprint: BaseGeometry | None
     """Outline in the CRS of the set; None where the scene has no place in it."""
 
+    @property
+    def class_pixels(self) -> tuple[int, ...]:
+        """Labelled pixels of each class, in legend order: the shares are of whole pixels."""
+        labelled = self.labelled_share * self.height * self.width
+        return tuple(round(share * labelled) for share in self.class_shares)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TileSet:

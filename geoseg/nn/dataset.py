@@ -58,6 +58,9 @@ class PairSource(Protocol):
     def __len__(self) -> int:
         """Number of pairs."""
 
+    def name(self, index: int) -> str:
+        """What a person knows a pair by: its file, or its place on a scene."""
+
     def read(self, index: int, rng: np.random.Generator) -> Pair:
         """Read a pair; a source that draws windows draws by `rng`."""
 
@@ -80,6 +83,10 @@ class CachedSource:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def name(self, index: int) -> str:
+        """As the source does."""
+        return self._source.name(index)
 
     def share_room(self, workers: int) -> None:
         """Leave each of several workers its part of the room."""
@@ -123,7 +130,8 @@ class SampleDataset(Dataset[Batch]):
 
     Each item is `image` (bands, height, width) float32 in raw units, without NaN, `target`
     (height, width) channel indices with the legend's `ignore_index` where there is no label,
-    no data, or nothing but padding, and `valid` (height, width) bool, True where there is data.
+    no data, or nothing but padding, `valid` (height, width) bool, True where there is data, and
+    `pair` () int64, the number of the pair in its source.
 
     Args:
         source: The pairs.
@@ -157,7 +165,8 @@ class SampleDataset(Dataset[Batch]):
             GeosegError: If it cannot be read.
         """
         rng = np.random.default_rng((self.form.seed, key.epoch, key.position))
-        return self._sample(self.source.read(key.pair, rng), rng)
+        sample = self._sample(self.source.read(key.pair, rng), rng)
+        return {**sample, "pair": torch.tensor(key.pair)}
 
     def pair(self, index: int) -> Pair:
         """Read a pair as it is, cropped like its sample but neither filled nor padded.

@@ -48,6 +48,10 @@ class TrainingData:
     dtype: str
     """Type of the images, as numpy names it."""
 
+    class_pixels: tuple[int, ...]
+    """Labelled pixels of each class of the training part, in legend order; of scenes, of the
+    windows by which the bands are measured."""
+
     stats: BandStats
     """Of the training part, in raw units."""
 
@@ -74,6 +78,10 @@ class TileSource:
 
     def __len__(self) -> int:
         return len(self._tiles)
+
+    def name(self, index: int) -> str:
+        """The file of a tile's image."""
+        return str(self._tiles[index][1].image)
 
     def read(self, index: int, rng: np.random.Generator) -> Pair:
         """Read a tile; `rng` is not used.
@@ -117,6 +125,7 @@ def open_tiles(config: DataConfig) -> TrainingData:
         legend=first.legend,
         band_names=first.band_names,
         dtype=first.dtype,
+        class_pixels=_class_pixels(train),
         stats=_measure(train) if is_parted or len(sets) > 1 else first.stats,
         resolution=first.resolution,
         crs=first.crs.to_wkt() if first.crs else None,
@@ -127,6 +136,10 @@ def open_tiles(config: DataConfig) -> TrainingData:
 def fingerprint(description: object) -> str:
     """SHA-256 (hex) of anything that JSON can hold."""
     return hashlib.sha256(json.dumps(description, default=str).encode()).hexdigest()
+
+
+def _class_pixels(tiles: Sequence[TilePair]) -> tuple[int, ...]:
+    return tuple(sum(column) for column in zip(*(t.class_pixels for _, t in tiles), strict=True))
 
 
 def _bytes(tiles: Sequence[TilePair]) -> int:

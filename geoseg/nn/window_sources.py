@@ -64,6 +64,10 @@ class WindowSource:
     def __len__(self) -> int:
         return len(self.places)
 
+    def name(self, index: int) -> str:
+        """The scene of a window, and where it lies there."""
+        return self._name(self.places[index])
+
     def read(self, index: int, rng: np.random.Generator) -> Pair:
         """Read a window; `rng` is not used.
 
@@ -79,9 +83,11 @@ class WindowSource:
         return next(cut_windows(self.scenes[place.scene], [place.window], self.size))
 
     def _pair(self, place: Place, cut: Cut) -> Pair:
+        return Pair(self._name(place), cut.data, cut.mask, cut.valid)
+
+    def _name(self, place: Place) -> str:
         stem = os.path.basename(self.scenes[place.scene].scene.path)
-        name = f"{stem} row {place.window.row_off} col {place.window.col_off}"
-        return Pair(name, cut.data, cut.mask, cut.valid)
+        return f"{stem} row {place.window.row_off} col {place.window.col_off}"
 
 
 class DrawnSource(WindowSource):
@@ -161,6 +167,7 @@ def open_scenes(config: DataConfig, seed: int) -> TrainingData:
     sampling = Sampling(method=config.method, size=config.crop)
     class_places = _find_classes(scenes, seed) if config.method == "balanced" else None
     source = DrawnSource(scenes, train, sampling, plan, class_places)
+    stats, class_pixels = _measure(source, seed)
     val_source = WindowSource(scenes, val, config.crop)
     pair_bytes = config.crop**2 * (first.count * np.dtype(first.dtype).itemsize + 3)
     return TrainingData(
@@ -171,7 +178,8 @@ def open_scenes(config: DataConfig, seed: int) -> TrainingData:
         legend=source.legend,
         band_names=first.band_names,
         dtype=first.dtype,
-        stats=_measure(source, seed),
+        class_pixels=class_pixels,
+        stats=stats,
         resolution=first.grid.ground_resolution() if first.grid.is_georeferenced else None,
         crs=first.grid.crs.to_wkt() if first.grid.crs else None,
         fingerprint=fingerprint([_describe(s) for s in scenes]),
@@ -219,16 +227,18 @@ def _find_classes(scenes: Sequence[LabelledScene], seed: int) -> list[ClassPlace
     ]
 
 
-def _measure(source: WindowSource, seed: int) -> BandStats:
-    """Statistics of the windows that show the train split; of a part where they are many."""
+def _measure(source: WindowSource, seed: int) -> tuple[BandStats, tuple[int, ...]]:
+    """Bands and pixels of each class in the windows of the train split; in a part of many."""
     scene = source.scenes[0].scene
     rng = np.random.default_rng((seed, 1))
     order = rng.permutation(len(source.places))[:_MEASURED_WINDOWS]
     accumulator = BandStatsAccumulator(scene.count, scene.dtype)
+    class_pixels = np.zeros(source.legend.count, np.int64)
     for index in sorted(order.tolist()):
         cut = source.cut(source.places[index])
         accumulator.update(cut.data, cut.valid)
-    return accumulator.result()
+        class_pixels += cut.class_counts
+    return accumulator.result(), tuple(class_pixels.tolist())
 
 
 def _describe(labelled: LabelledScene) -> list[object]:

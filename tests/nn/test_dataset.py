@@ -1,8 +1,11 @@
 """Samples: crops, padding, ignore, order; and sources: tile sets and windows of scenes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
+import torch
 from affine import Affine
 
 import geoseg
@@ -42,6 +45,9 @@ class ListSource:
 
     def __len__(self):
         return len(self.pairs)
+
+    def name(self, index):
+        return self.pairs[index].name
 
     def read(self, index, rng):
         self.reads += 1
@@ -216,6 +222,35 @@ def test_tiles_of_one_set(tmp_path):
     assert not names[0] & names[1]
 
 
+@pytest.mark.parametrize("format_", ["tif", "png", "npy"])
+def test_pixels_of_each_class_are_those_of_the_masks(tmp_path, format_):
+    path = write_scene(tmp_path, "odd", side=75, bands=("red", "nir", "blue"))
+    labels = tmp_path / "labels" / "odd.tif"
+    with rasterio.open(labels, "r+") as f:
+        mask = f.read(1)
+        mask[np.random.default_rng(0).random(mask.shape) < 0.3] = 255
+        f.write(mask, 1)
+    options = TileOptions(size=13, split=(0.75, 0.25, 0.0), format=format_)
+    legend = tmp_path / "legend.toml"
+    geoseg.tile([path], str(labels), tmp_path / "set", options, legend=legend)
+    data = open_tiles(DataConfig(tiles=(str(tmp_path / "set"),)))
+    masks = [data.train.read(i, None).mask for i in range(len(data.train))]
+    assert data.class_pixels == tuple(int((np.stack(masks) == v).sum()) for v in (1, 4))
+    assert 0 < data.class_pixels[1] < len(masks) * 13 * 13 / 2
+
+
+def test_batches_tell_pairs_and_sources_their_names(tmp_path):
+    data = open_tiles(DataConfig(tiles=(make_tiles(tmp_path),)))
+    dataset = SampleDataset(data.train, form(16, random=True))
+    batch = next(iter(make_loader(dataset, 4, 0, EpochSampler(len(dataset), 8, 0))))
+    keys = list(EpochSampler(len(dataset), 8, 0))[:4]
+    assert batch["pair"].dtype == torch.int64
+    assert batch["pair"].tolist() == [key.pair for key in keys]
+    for index in range(len(dataset)):
+        assert Path(data.train.name(index)).stem == data.train.read(index, None).name
+        assert Path(data.train.name(index)).is_file()
+
+
 def test_statistics_of_two_sets_are_those_of_all_train_pixels(tmp_path):
     roots = (make_tiles(tmp_path, "a"), make_tiles(tmp_path, "bb", left=600_000))
     data = open_tiles(DataConfig(tiles=roots))
@@ -309,6 +344,9 @@ def test_scenes_of_several_crs_are_drawn_from(tmp_path):
     names = {data.train.read(i, rng).name.split()[0] for i in range(len(data.train))}
     assert names == {"one.tif", "second.tif"}
     assert data.stats.count[0] == len(data.train) * 16 * 16
+    cuts = [data.train.cut(place).mask for place in data.train.places]
+    assert data.class_pixels == tuple(int((np.stack(cuts) == v).sum()) for v in (1, 4))
+    assert {data.train.name(i).split()[0] for i in range(len(data.train))} == names
 
 
 def test_whole_scenes_can_validate(tmp_path):
