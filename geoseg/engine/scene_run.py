@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from rasterio.windows import Window
 
 from geoseg.engine.choose import Choice
 from geoseg.engine.crew import Crew, describe
@@ -189,6 +191,26 @@ class SceneRun:
                 stack.close()
         height, width = job.own.grid.shape
         return self._outcome(parts, found, height * width - before, done)
+
+    def class_rows(self) -> Iterator[tuple[Window, npt.NDArray[Any], npt.NDArray[np.bool_]]]:
+        """Predict the scene by one device, and write nothing.
+
+        Yields:
+            Finished rows of each part from top to bottom: where they lie on the scene's own grid,
+            their class values (1, rows, width), and where they are valid (rows, width).
+
+        Raises:
+            SceneError: If the scene cannot be read.
+            WorkError: If the work itself fails.
+        """
+        parts, product = self.plan(), self._products[0]
+        limit_block_cache(block_cache(self._job.own, _widest(parts)))
+        for part in parts:
+            row, (left, right) = part.rows[0], part.cols
+            for _, scores, valid in self._score_rows(self.teams[0], part):
+                values = fetch(product.encode(scores)).array()
+                yield Window(left, row, right - left, len(valid)), values, valid
+                row += len(valid)
 
     def _choose(self, crew: Crew) -> list[Choice]:
         """The run-times of the unfinished run, if there is one, or the best."""
