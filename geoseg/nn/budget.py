@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from geoseg.nn.config_tables import LoopConfig
+from geoseg.nn.loop_config import LoopConfig
 from geoseg.progress import Progress, Task
 
 

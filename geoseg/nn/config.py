@@ -11,10 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from geoseg.errors import ConfigError
 from geoseg.nn.augment import AugmentConfig
-from geoseg.nn.config_tables import DataConfig, LoopConfig, ModelConfig, Table
+from geoseg.nn.config_tables import (
+    DataConfig,
+    LogConfig,
+    ModelConfig,
+    Table,
+    ValidateConfig,
+)
+from geoseg.nn.loop_config import LoopConfig
 from geoseg.nn.losses import LossConfig
 from geoseg.nn.optim import OptimizerConfig, ScheduleConfig
 
@@ -25,6 +33,9 @@ _PATH_KEYS = (
     ("data", "legend"),
     ("data", "label_extent"),
     ("data", "split"),
+    ("validate", "scenes"),
+    ("validate", "labels"),
+    ("validate", "label_extent"),
     ("model", "weights"),
 )
 _KEY = r"(?!int$|str$|float$)[\w-]+"
@@ -50,6 +61,8 @@ class TrainConfig(Table):
     schedule: ScheduleConfig = ScheduleConfig()
     augment: AugmentConfig = AugmentConfig()
     train: LoopConfig = LoopConfig()
+    validation: ValidateConfig = Field(default=ValidateConfig(), alias="validate")
+    log: LogConfig = LogConfig()
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> TrainConfig:
@@ -188,7 +201,7 @@ def _nearest_key(location: list[str]) -> str:
         model = _table_of(model, name)
     if model is None:
         return "Remove it"
-    known = list(model.model_fields)
+    known = list(_fields(model))
     nearest = difflib.get_close_matches(location[-1], known, 1, 0.6)
     if nearest:
         return f"Did you mean {nearest[0]}"
@@ -199,12 +212,17 @@ def _table_of(model: type[BaseModel] | None, name: str) -> type[BaseModel] | Non
     """The pydantic class under a key, also within a tuple of tables."""
     if model is None or name.isdigit():
         return model
-    field = model.model_fields.get(name)
+    field = _fields(model).get(name)
     annotation: Any = field.annotation if field else None
     for candidate in (annotation, *getattr(annotation, "__args__", ())):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate
     return None
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a table by their keys in the file."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _dump_table(table: Mapping[str, Any], names: tuple[str, ...], lines: list[str]) -> None:

@@ -10,14 +10,12 @@ from geoseg.nn.models import architecture_choices, list_architectures
 from geoseg.nn.torchgeo_weights import encoder_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
-_BUDGETS = ("epochs", "steps", "minutes")
-_DEFAULT_EPOCHS = 30
 
 
 class Table(BaseModel):
     """A table of the file: unknown keys are refused, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
 
 class DataConfig(Table):
@@ -94,6 +92,74 @@ class DataConfig(Table):
         return self
 
 
+class ValidateConfig(Table):
+    """How often the network is judged, and whether on whole scenes; the table [validate]."""
+
+    every: int = Field(default=1, ge=1)
+    """Epochs from one validation to the next; the last epoch is always validated."""
+
+    scenes: tuple[str, ...] = ()
+    """Scenes that are predicted whole, as `geoseg predict` does it, and compared with labels."""
+
+    labels: str = ""
+    """Labels of the scenes: a file, a folder (matched by stem) or a pattern with {stem}."""
+
+    scene_every: int = Field(default=1, ge=1)
+    """Validations from one of whole scenes to the next; the last epoch always has one."""
+
+    label_field: str | None = None
+    """Attribute of vector labels that tells the class."""
+
+    label_layer: str | None = None
+    """Layer of vector labels, where the file has several."""
+
+    label_extent: str | None = None
+    """Polygons of where vector labels are complete; elsewhere is `ignore`."""
+
+    label_buffer: float | None = Field(default=None, gt=0)
+    """Metres around points and lines of vector labels that belong to them."""
+
+    bands: tuple[int | str, ...] = ()
+    """Bands of the scenes in the order of training; found by name where none are given."""
+
+    resolution: float | None = Field(default=None, gt=0)
+    """Metres per pixel at which scenes are predicted; that of [data], else their own."""
+
+    assume_crs: str | None = None
+    """CRS of scenes that have none; "none" takes them as plain pixels."""
+
+    window: int | None = Field(default=None, ge=1)
+    """Side of the windows in pixels; `data.crop` where not given."""
+
+    stride: int | None = Field(default=None, ge=1)
+    """Pixels from one window to the next; half a window where not given."""
+
+    blend: Literal["mean", "hann", "gaussian", "crop"] = "mean"
+    """How overlapping windows are averaged."""
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> ValidateConfig:
+        if self.scenes and not self.labels:
+            raise ValueError("scenes need labels")
+        return self
+
+
+class LogConfig(Table):
+    """Where figures and pictures go beside the run folder; the table [log]."""
+
+    tensorboard: bool = True
+    """Whether events are written for TensorBoard."""
+
+    wandb: str | None = None
+    """Project of Weights & Biases that gets the run; none is told where it is not given."""
+
+    mlflow: str | None = None
+    """Tracking URI of MLflow that gets the run: a server, or a folder as file:mlruns."""
+
+    name: str | None = None
+    """Name of the run there; that of the run folder where not given."""
+
+
 class ModelConfig(Table):
     """The network."""
 
@@ -124,47 +190,3 @@ class ModelConfig(Table):
         if arch.lower() not in list_architectures():
             raise ValueError(f"unknown architecture. {architecture_choices(arch)}")
         return arch.lower()
-
-
-class LoopConfig(Table):
-    """How long, how fast and on what the network learns; the table [train]."""
-
-    epochs: int | None = Field(default=None, ge=1)
-    """Passes over the samples; 30 where neither steps nor minutes are given."""
-
-    steps: int | None = Field(default=None, ge=1)
-    """Steps of the optimizer, instead of epochs."""
-
-    minutes: float | None = Field(default=None, gt=0)
-    """Time to train, instead of epochs."""
-
-    batch_size: int = Field(default=8, ge=1)
-    """Samples per step."""
-
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Numbers of the forward pass; auto takes bf16 where the processor computes with it."""
-
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """auto, cpu, cuda or cuda:1."""
-
-    monitor: str = Field(default="max val/mean_iou", pattern=r"^(max|min) \S+$")
-    """Figure that tells the best epoch: max or min, and its name in metrics.csv."""
-
-    early_stop: int = Field(default=0, ge=0)
-    """Epochs without a better figure after which training ends; 0 never ends early."""
-
-    workers: int = Field(default=2, ge=0)
-    """Processes that read samples; 0 reads in the training process."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_budget(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the user gave
-        if isinstance(values, dict) and not any(values.get(key) for key in _BUDGETS):
-            return {**values, "epochs": values.get("epochs", _DEFAULT_EPOCHS)}
-        return values
-
-    @model_validator(mode="after")
-    def _check_budget(self) -> LoopConfig:
-        if sum(getattr(self, key) is not None for key in _BUDGETS) > 1:
-            raise ValueError(f"give one of {', '.join(_BUDGETS)}")
-        return self

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from geoseg.errors import ConfigError
 from geoseg.nn.checkpoints import write_checkpoint
-from geoseg.nn.config_tables import LoopConfig
 from geoseg.nn.journal import Journal, Row, as_task
+from geoseg.nn.loop_config import LoopConfig
 
 logger = logging.getLogger(__name__)
 
