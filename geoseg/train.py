@@ -22,9 +22,9 @@ from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.card import ModelCard
 from geoseg.nn.checkpoints import read_checkpoint
 from geoseg.nn.config import TrainConfig, dump_config, load_config
-from geoseg.nn.dataset import SampleKey
 from geoseg.nn.journal import Journal, Row
 from geoseg.nn.loop import CHECKPOINTS, EVENTS, METRICS, FitResult, fit, quiet_libraries
+from geoseg.nn.sampling import SampleKey
 from geoseg.nn.setup import TrainSetup, prepare, tell_setup
 from geoseg.nn.signals import TrainingStopped
 from geoseg.progress import Progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple, Protocol
@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from geoseg.errors import GeosegError, LabelError
 from geoseg.geo.legend import Legend
+from geoseg.nn.sampling import EpochSampler, SampleKey
 
 Batch = dict[str, Tensor]
 
@@ -35,19 +36,6 @@ class Pair(NamedTuple):
 
     valid: npt.NDArray[np.bool_]
     """(height, width), True where the image holds data."""
-
-
-class SampleKey(NamedTuple):
-    """Which sample is wanted, and in which epoch: all that its chance depends on."""
-
-    epoch: int
-    """Epoch, from 0."""
-
-    position: int
-    """Place within the epoch, from 0."""
-
-    pair: int
-    """Number of the pair in its source."""
 
 
 class PairSource(Protocol):
@@ -208,37 +196,6 @@ class SampleDataset(Dataset[Batch]):
             return self.source.legend.encode(pair.mask)
         except LabelError as error:
             raise LabelError(pair.name, error.problem, error.cure) from error
-
-
-class EpochSampler(Sampler[SampleKey]):
-    """Keys of an epoch: every pair equally often, in an order that seed and epoch decide.
-
-    Args:
-        pairs: Number of pairs of the source.
-        samples: Number of keys of an epoch; where pairs are fewer they come again.
-        seed: Start of the chance.
-    """
-
-    def __init__(self, pairs: int, samples: int, seed: int) -> None:
-        self._pairs = pairs
-        self._samples = samples
-        self._seed = seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0; Lightning calls it."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return self._samples
-
-    def __iter__(self) -> Iterator[SampleKey]:
-        epoch = self._epoch
-        rng = np.random.default_rng((self._seed, epoch))
-        rounds = -(-self._samples // self._pairs)
-        order = np.concatenate([rng.permutation(self._pairs) for _ in range(rounds)])
-        keys = enumerate(order[: self._samples].tolist())
-        return iter([SampleKey(epoch, position, index) for position, index in keys])
 
 
 def make_loader(

@@ -11,9 +11,10 @@ import torch
 from geoseg.errors import ConfigError
 from geoseg.nn.architectures import ARCHITECTURES
 from geoseg.nn.config import TrainConfig
-from geoseg.nn.dataset import EpochSampler, SampleDataset, SampleForm
+from geoseg.nn.dataset import SampleDataset, SampleForm
 from geoseg.nn.device import Precision, resolve_device, resolve_precision
 from geoseg.nn.models import ModelSpec, SegmentationModel
+from geoseg.nn.sampling import EpochSampler
 from geoseg.nn.scaling import Scaling
 from geoseg.nn.sources import TrainingData, open_tiles
 from geoseg.nn.weights import Start, start_network
