@@ -206,7 +206,48 @@ def test_every_key_is_documented():
     page = (Path(__file__).parents[2] / "docs" / "train.md").read_text(encoding="utf-8")
     tables = [*TrainConfig.model_fields.values()]
     models = [f.annotation for f in tables if hasattr(f.annotation, "model_fields")]
-    assert len(models) == 7
+    assert len(models) == 9
     for model in (TrainConfig, *models):
-        for key in model.model_fields:
+        for name, field in model.model_fields.items():
+            key = field.alias or name
             assert f"`{key}`" in page or f"[{key}]" in page, f"{model.__name__}.{key}"
+
+
+def test_validation_and_log_make_the_round_trip(write):
+    text = """
+[data]
+tiles = ["tiles"]
+[validate]
+every = 3
+scenes = ["west/*.tif"]
+labels = "west/{stem}.gpkg"
+bands = ["red", 4]
+window = 512
+[log]
+wandb = "roofs"
+name = "first try"
+"""
+    path = write(text)
+    config = load_config(path)
+    assert config.validation.scenes == (str(path.parent / "west/*.tif"),)
+    assert config.validation.labels == str(path.parent / "west/{stem}.gpkg")
+    assert (config.validation.every, config.validation.bands) == (3, ("red", 4))
+    assert (config.log.tensorboard, config.log.wandb, config.log.mlflow) == (True, "roofs", None)
+    assert load_config(write(dump_config(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "cure"),
+    [
+        ("[validate]\nevry = 2", "validate.evry", "every"),
+        ("[validat]\nevery = 2", "validat", "validate"),
+        ("[validate]\nscenes = ['a.tif']", "validate: scenes need labels", "Mend"),
+        ("[validate]\nevery = 0", "validate.every = 0", "greater than or equal to 1"),
+        ("[validate]\nblend = 'taper'", "validate.blend", "hann"),
+        ("[log]\nwand = 'x'", "log.wand", "wandb"),
+    ],
+)
+def test_wrong_keys_of_validation_and_log_are_named(write, table, key, cure):
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(f"[data]\ntiles = ['a']\n{table}\n"))
+    assert key in str(caught.value) and cure in str(caught.value)
