@@ -1,30 +1,20 @@
-"""Losses over the labelled pixels of a batch, and their weighted sum."""
+"""What training minimises: a weighted sum of losses over the labelled pixels of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from geoseg.errors import ConfigError
+from geoseg.nn.class_weights import WeightMethod, class_weights
+from geoseg.nn.loss_terms import CrossEntropyTerm, DiceTerm, Head, LossSetting, LossTerm
 
-LossName = Literal["cross_entropy", "dice"]
-
-
-class LossTerm(BaseModel):
-    """One loss of the sum."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: LossName
-    """A key of `LOSSES`."""
-
-    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """What it is multiplied by."""
+logger = logging.getLogger(__name__)
 
 
 class LossConfig(BaseModel):
@@ -32,89 +22,40 @@ class LossConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    terms: tuple[LossTerm, ...] = Field(
-        default=(LossTerm(name="cross_entropy"), LossTerm(name="dice")), min_length=1
-    )
-    """The losses that are summed."""
+    terms: tuple[LossTerm, ...] = Field(default=(CrossEntropyTerm(), DiceTerm()), min_length=1)
+    """The losses that are summed, each by its `name`, with its `weight` and its own keys."""
 
-    class_weights: Literal["none"] | tuple[float, ...] = "none"
-    """Weight of each class in the cross-entropy, in legend order, each 0 or more."""
+    class_weights: Literal["none"] | WeightMethod | tuple[float, ...] = "none"
+    """Weights of the pixels of each class in the losses that are means over pixels: given, in
+    legend order, each 0 or more; or computed from the labelled pixels of the training part."""
 
+    effective_beta: float | None = Field(default=None, gt=0, lt=1)
+    """beta of `effective_number`; 1 - 1 / (median of the classes' pixels) where not given."""
 
-class CrossEntropy(nn.Module):
-    """Mean over labelled pixels of -log softmax(logits)[target].
+    activation: Literal["auto", "softmax", "sigmoid"] = "auto"
+    """What turns logits into probabilities, here and in prediction; auto: a sigmoid a class
+    where a term is binary_cross_entropy, else a softmax."""
 
-    With class weights w the mean is weighted: sum(w[target] * loss) / sum(w[target]).
+    aux_weight: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Weight of each auxiliary output of classes; those of the papers where not given."""
 
-    Args:
-        class_weights: (classes,) or None.
-        ignore: Target value that no loss sees.
-    """
+    @property
+    def head(self) -> Head:
+        """What the network is trained to be: a softmax or a sigmoid a class."""
+        if self.activation != "auto":
+            return self.activation
+        has_binary = any(term.name == "binary_cross_entropy" for term in self.terms)
+        return "sigmoid" if has_binary else "softmax"
 
-    def __init__(self, class_weights: Tensor | None = None, ignore: int = 255) -> None:
-        super().__init__()
-        self.register_buffer("class_weights", class_weights, persistent=False)
-        self.ignore = ignore
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute the loss.
-
-        Args:
-            logits: (n, classes, h, w), floating.
-            target: (n, h, w) channel indices or `ignore`, of any integer type.
-
-        Returns:
-            A scalar, float32.
-        """
-        target = target.long()
-        weights = self.class_weights if isinstance(self.class_weights, Tensor) else None
-        total = functional.cross_entropy(
-            logits.float(), target, weights, ignore_index=self.ignore, reduction="sum"
-        )
-        labelled = target != self.ignore
-        if weights is None:
-            return total / labelled.sum().clamp(min=1)
-        amount = (weights[target.where(labelled, 0)] * labelled).sum()
-        return total / amount.where(amount > 0, 1)
-
-
-class Dice(nn.Module):
-    """Soft Dice of softmax probabilities p against one-hot targets t, over the whole batch.
-
-    1 - mean over classes c of 2 sum(p_c t_c) / (sum(p_c) + sum(t_c)), sums over labelled
-    pixels. Classes without a pixel in the batch's target take no part: their term would be 1
-    whatever the network says, and hold no gradient worth following. (V-Net, arXiv 1606.04797,
-    with this sum in the denominator.)
-
-    Args:
-        ignore: Target value that no loss sees.
-    """
-
-    def __init__(self, ignore: int = 255) -> None:
-        super().__init__()
-        self.ignore = ignore
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute the loss.
-
-        Args:
-            logits: (n, classes, h, w), floating.
-            target: (n, h, w) channel indices or `ignore`, of any integer type.
-
-        Returns:
-            A scalar, float32, 0 to 1.
-        """
-        target = target.long()
-        labelled = (target != self.ignore)[:, None]  # (n, 1, h, w)
-        channels = torch.arange(logits.shape[1], device=target.device)[:, None, None]
-        truth = target[:, None] == channels  # (n, classes, h, w); false where ignored
-        probability = logits.float().softmax(dim=1).where(labelled, 0)
-        pixels = truth.sum(dim=(0, 2, 3)).float()  # (classes,)
-        common = (probability * truth).sum(dim=(0, 2, 3))
-        present = pixels > 0
-        total = (probability.sum(dim=(0, 2, 3)) + pixels).where(present, 1)
-        lacking = (1 - 2 * common / total).where(present, 0)
-        return lacking.sum() / present.sum().clamp(min=1)
+    @model_validator(mode="after")
+    def _check_heads(self) -> LossConfig:
+        wrong = [term.name for term in self.terms if self.head not in term.heads]
+        if wrong:
+            other = "softmax" if self.head == "sigmoid" else "sigmoid"
+            raise ValueError(
+                f"the activation is {self.head}, {', '.join(wrong)} is of a {other} alone"
+            )
+        return self
 
 
 class WeightedSum(nn.Module):
@@ -148,54 +89,89 @@ class WeightedSum(nn.Module):
         }
 
 
-def _cross_entropy(class_weights: Tensor | None, ignore: int) -> nn.Module:
-    return CrossEntropy(class_weights, ignore)
-
-
-def _dice(_: Tensor | None, ignore: int) -> nn.Module:
-    return Dice(ignore)
-
-
-LOSSES: dict[LossName, Callable[[Tensor | None, int], nn.Module]] = {
-    "cross_entropy": _cross_entropy,
-    "dice": _dice,
-}
-"""Every loss by name; the builders take the class weights and the ignore index."""
-
-
-def build_loss(config: LossConfig, *, classes: int, ignore: int = 255) -> WeightedSum:
+def build_loss(
+    config: LossConfig,
+    *,
+    classes: int,
+    ignore: int = 255,
+    class_pixels: Sequence[int] | None = None,
+) -> WeightedSum:
     """Build the loss that a configuration describes.
 
     Args:
         config: Terms and class weights.
         classes: Channels of the logits.
         ignore: Target value that no loss sees.
+        class_pixels: Labelled pixels of each class, where weights are computed from them.
 
     Returns:
         A module of (logits, target) that gives a scalar.
 
     Raises:
-        ConfigError: If a term stands twice, or the class weights are not one per class.
+        ConfigError: If a term stands twice, or the class weights are not one per class or cannot
+            be computed.
     """
     names = [term.name for term in config.terms]
     if len(set(names)) < len(names):
         raise ConfigError("loss.terms", "names a loss twice", "Add up their weights")
-    weights = _class_weights(config, classes)
-    return WeightedSum(
-        {term.name: (LOSSES[term.name](weights, ignore), term.weight) for term in config.terms}
+    weights = resolve_class_weights(config, classes=classes, class_pixels=class_pixels)
+    setting = LossSetting(
+        class_weights=None if weights is None else torch.tensor(weights, dtype=torch.float32),
+        head=config.head,
+        ignore=ignore,
     )
+    return WeightedSum({term.name: (term.build(setting), term.weight) for term in config.terms})
 
 
-def _class_weights(config: LossConfig, classes: int) -> Tensor | None:
+def resolve_class_weights(
+    config: LossConfig, *, classes: int, class_pixels: Sequence[int] | None = None
+) -> tuple[float, ...] | None:
+    """The weight of each class, as given or as computed.
+
+    Args:
+        config: Tells weights or how to compute them.
+        classes: How many there are.
+        class_pixels: Labelled pixels of each class in what is trained on.
+
+    Returns:
+        One per class, in legend order; None where all weigh the same.
+
+    Raises:
+        ConfigError: If they are not one per class, negative, all 0, or cannot be computed.
+    """
+    key = "loss.class_weights"
     if config.class_weights == "none":
         return None
-    weights = torch.tensor(config.class_weights, dtype=torch.float32)
+    if not isinstance(config.class_weights, str):
+        _check_weights(config.class_weights, classes)
+        return config.class_weights
+    if class_pixels is None or not any(class_pixels):
+        problem = f"{config.class_weights!r} needs labelled pixels to count, there are none"
+        raise ConfigError(key, problem, "Give a list of weights")
+    return class_weights(class_pixels, config.class_weights, beta=config.effective_beta)
+
+
+def tell_class_weights(weights: Sequence[float], names: Sequence[str]) -> None:
+    """Log the weight of each class, and warn of those that have none because they never come.
+
+    Args:
+        weights: One per class.
+        names: Of the classes.
+    """
+    pairs = list(zip(names, weights, strict=True))
+    logger.info("class weights: %s", ", ".join(f"{name} {weight:.4g}" for name, weight in pairs))
+    absent = [name for name, weight in pairs if weight == 0]
+    if absent:
+        logger.warning("of weight 0, as no pixel of them is trained on: %s", ", ".join(absent))
+
+
+def _check_weights(weights: Sequence[float], classes: int) -> None:
     if len(weights) != classes:
         raise ConfigError(
             "loss.class_weights",
             f"has {len(weights)} weights for {classes} classes",
             "Give one per class, in the order of the legend",
         )
-    if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()) or not weights.any():
+    values = torch.tensor(weights)
+    if not bool(torch.isfinite(values).all()) or bool((values < 0).any()) or not values.any():
         raise ConfigError("loss.class_weights", "must be 0 or more, not all 0", "Mend them")
-    return weights

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from geoseg.nn.architecture import Auxiliary
-
-_REACH = 2
-"""Pixels from a boundary of classes that still belong to it, on either side: bands of four, the
-width that the authors of PIDNet dilate theirs to."""
+from geoseg.nn.boundaries import boundary_target
 
 _SURE = 0.8
 """Probability of a boundary above which PIDNet learns classes once more (arXiv 2206.02066)."""
@@ -30,15 +25,23 @@ class TrainingLoss(nn.Module):
         loss: Of logits and target.
         auxiliary: What the network gives beside its logits, in order.
         ignore: Target value that no loss sees.
+        aux_weight: Instead of the weights of auxiliary logits, which are those of the papers. An
+            output of boundaries keeps its own, as its loss is another one.
     """
 
     def __init__(
-        self, loss: nn.Module, auxiliary: tuple[Auxiliary, ...], *, ignore: int = 255
+        self,
+        loss: nn.Module,
+        auxiliary: tuple[Auxiliary, ...],
+        *,
+        ignore: int = 255,
+        aux_weight: float | None = None,
     ) -> None:
         super().__init__()
         self.loss = loss
         self.auxiliary = auxiliary
         self.ignore = ignore
+        self.aux_weight = aux_weight
 
     def forward(self, outputs: Tensor | tuple[Tensor, ...], target: Tensor) -> Tensor:
         """Compute the loss.
@@ -63,34 +66,9 @@ class TrainingLoss(nn.Module):
                 total = total + self.loss(logits, at_boundaries)
                 total = total + head.weight * boundary_loss(output, target, self.ignore)
             else:
-                total = total + head.weight * self.loss(output, target)
+                weight = head.weight if self.aux_weight is None else self.aux_weight
+                total = total + weight * self.loss(output, target)
         return total
-
-
-def boundary_target(target: Tensor, ignore: int, *, reach: int = _REACH) -> Tensor:
-    """Find the pixels near which the class changes.
-
-    A pixel is one where the labelled pixels at most `reach` rows and columns away are of two
-    classes or more. What is ignored is no class: its rim is no boundary.
-
-    Args:
-        target: (n, h, w) channel indices or `ignore`, of any integer type.
-        ignore: Target value that no loss sees.
-        reach: In pixels.
-
-    Returns:
-        (n, h, w) of the same device, bool; false where ignored.
-    """
-    labelled = target != ignore
-    classes = target.float()  # exact, as there are fewer than 2**24
-    side = 2 * reach + 1
-
-    def highest(values: Tensor) -> Tensor:
-        seen = values.where(labelled, -math.inf)
-        return functional.max_pool2d(seen[:, None], side, stride=1, padding=reach)[:, 0]
-
-    # Around each labelled pixel there is one at least: itself.
-    return (highest(classes) != -highest(-classes)) & labelled
 
 
 def boundary_loss(output: Tensor, target: Tensor, ignore: int) -> Tensor:

@@ -4,9 +4,11 @@ import torch
 from torch import nn
 
 from geoseg.nn.architecture import Auxiliary
-from geoseg.nn.losses import CrossEntropy, LossConfig, build_loss
+from geoseg.nn.boundaries import boundary_target
+from geoseg.nn.losses import LossConfig, build_loss
 from geoseg.nn.models import ModelSpec, build_model
-from geoseg.nn.training_loss import TrainingLoss, boundary_loss, boundary_target, sure_target
+from geoseg.nn.pixel_losses import CrossEntropy
+from geoseg.nn.training_loss import TrainingLoss, boundary_loss, sure_target
 
 IGNORE = 255
 DETAIL = Auxiliary(name="detail", weight=0.4)
