@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
+
+Channels = Annotated[int, Field(ge=1, le=8192)]
+"""How wide a layer may be."""
+
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+"""Share of the values that training drops."""
 
 
 class ArchitectureOptions(BaseModel):

@@ -12,14 +12,18 @@ import segmentation_models_pytorch as smp
 from pydantic import Field, model_validator
 from torch import nn
 
-from geoseg.nn.architecture import Architecture, ArchitectureOptions, NetworkRequest
+from geoseg.nn.architecture import (
+    Architecture,
+    ArchitectureOptions,
+    Channels,
+    Dropout,
+    NetworkRequest,
+)
 from geoseg.nn.encoders.build import listed_encoder, weights_argument
 from geoseg.nn.encoders.names import size_options
 from geoseg.nn.layers import protect_pooled_norms
 
-Channels = Annotated[int, Field(ge=1, le=8192)]
 Depth = Annotated[int, Field(ge=3, le=5)]
-Dropout = Annotated[float, Field(ge=0, lt=1)]
 Interpolation = Literal["nearest", "bilinear"]
 
 _UNET_CHANNELS = (256, 128, 64, 32, 16)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from geoseg.nn.architecture import Architecture, ArchitectureOptions, Auxiliary, NetworkRequest
+from geoseg.nn.architecture import (
+    Architecture,
+    ArchitectureOptions,
+    Auxiliary,
+    Channels,
+    NetworkRequest,
+)
 from geoseg.nn.encoders.build import build_encoder
 from geoseg.nn.layers import PooledBatchNorm2d, classifier, conv_norm_relu, resize
-
-Width = Annotated[int, Field(ge=1, le=8192)]
 
 _WIDTH = 128
 """Channels of both paths."""
@@ -24,10 +27,10 @@ class BiSeNetOptions(ArchitectureOptions):
     Another common form has `head_width` 256, `auxiliary_width` 64 and `gate_layers` 1.
     """
 
-    head_width: Width = 64
+    head_width: Channels = 64
     """Channels of the convolution before the classifier."""
 
-    auxiliary_width: Width = 256
+    auxiliary_width: Channels = 256
     """The same of the two auxiliary classifiers."""
 
     gate_layers: Literal[1, 2] = 2

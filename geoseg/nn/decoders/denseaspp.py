@@ -8,12 +8,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from geoseg.nn.architecture import Architecture, ArchitectureOptions, NetworkRequest
+from geoseg.nn.architecture import (
+    Architecture,
+    ArchitectureOptions,
+    Channels,
+    Dropout,
+    NetworkRequest,
+)
 from geoseg.nn.encoders.build import build_encoder
 from geoseg.nn.encoders.names import TIMM_PREFIX
 from geoseg.nn.layers import PooledBatchNorm2d
 
-Channels = Annotated[int, Field(ge=1, le=8192)]
 Rates = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1)]
 
 _WIDTHS: dict[str, tuple[int, int]] = {
@@ -44,7 +49,7 @@ class DenseAsppOptions(ArchitectureOptions):
     branch_channels: Channels | None = None
     """That each atrous convolution adds; None as above, half as many."""
 
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dropout: Dropout = 0.1
     """Share of the channels that training drops, after each convolution and before the logits."""
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from geoseg.nn.architecture import Architecture, ArchitectureOptions, NetworkRequest
+from geoseg.nn.architecture import Architecture, ArchitectureOptions, Dropout, NetworkRequest
 from geoseg.nn.encoders.build import build_encoder
 from geoseg.nn.encoders.names import TIMM_PREFIX
 from geoseg.nn.layers import LearnedUpsampling, resize
@@ -30,7 +30,7 @@ class Fcn32Options(ArchitectureOptions):
     fc_kernel: Literal[1, 3, 5, 7] = 7
     """Side of the kernel of fc6."""
 
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    dropout: Dropout = 0.5
     """Share of the values after fc6 and after fc7 that training drops."""
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from geoseg.nn.architecture import Architecture, ArchitectureOptions, NetworkRequest
+from geoseg.nn.architecture import Architecture, ArchitectureOptions, Channels, NetworkRequest
 from geoseg.nn.encoders.build import build_encoder
 from geoseg.nn.layers import conv_norm_relu, resize
 
@@ -18,7 +17,7 @@ class LrasppOptions(ArchitectureOptions):
     output_stride: Literal[8, 16, 32] = 16
     """Pixels per cell of the encoder's last level; that of twice its resolution is the other."""
 
-    width: Annotated[int, Field(ge=1, le=8192)] = 128
+    width: Channels = 128
     """Channels of the head."""
 
 

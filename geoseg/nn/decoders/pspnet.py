@@ -7,11 +7,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from geoseg.nn.architecture import Architecture, ArchitectureOptions, Auxiliary, NetworkRequest
+from geoseg.nn.architecture import (
+    Architecture,
+    ArchitectureOptions,
+    Auxiliary,
+    Channels,
+    Dropout,
+    NetworkRequest,
+)
 from geoseg.nn.encoders.build import build_encoder
 from geoseg.nn.layers import PyramidPooling, classifier
 
-Channels = Annotated[int, Field(ge=1, le=8192)]
 Bins = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1)]
 
 
@@ -30,7 +36,7 @@ class PspOptions(ArchitectureOptions):
     auxiliary_channels: Channels = 256
     """Of the head on the level before the last, which teaches it in training."""
 
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dropout: Dropout = 0.1
     """Share of the channels before the logits that training drops."""
 
 
