@@ -25,14 +25,7 @@ def _value(text: str) -> object:
 @options.output("The model bundle, *.safetensors.")
 @click.option("--arch", metavar="A", help="Architecture of the weights; see `geoseg models`.")
 @click.option("--encoder", metavar="E", help="Encoder of the weights.")
-@click.option(
-    "--option",
-    "settings",
-    type=options.key_value,
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set an option of the architecture.",
-)
+@options.pairs("--option", "settings", "Set an option of the architecture.", metavar="KEY=VALUE")
 @click.option(
     "--bands", type=options.comma_list, metavar="A,B", help="Names of the input bands, in order."
 )
@@ -47,7 +40,7 @@ def _value(text: str) -> object:
 )
 @click.option(
     "--resolution",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.POSITIVE,
     metavar="M",
     help="Metres per pixel of the images it was trained on.",
 )

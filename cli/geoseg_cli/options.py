@@ -14,6 +14,9 @@ from geoseg.progress import Progress, ProgressMode, configure_logging
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+POSITIVE = click.FloatRange(min=0, min_open=True)
+"""A number above 0."""
+
 
 def comma_list(text: str) -> tuple[str, ...]:
     """Split a text with commas: `a, b` -> `("a", "b")`.
@@ -105,6 +108,16 @@ def output(help_text: str, *, required: bool = True) -> Callable[[F], F]:
     return decorate
 
 
+def pairs(name: str, parameter: str, help_text: str, *, metavar: str) -> Callable[[F], F]:
+    """An option of the form KEY=VALUE that may be given often.
+
+    The command receives `parameter: tuple[tuple[str, str], ...]`.
+    """
+    return click.option(
+        name, parameter, type=key_value, multiple=True, metavar=metavar, help=help_text
+    )
+
+
 def jobs(function: F) -> F:
     """`-j/--jobs`; the command receives `jobs: int | None` (None: all processors)."""
     return click.option(
@@ -143,7 +156,7 @@ def scene(function: F) -> F:
     )
     @click.option(
         "--resolution",
-        type=click.FloatRange(min=0, min_open=True),
+        type=POSITIVE,
         metavar="M",
         help="Read the scenes at this pixel size, in metres.",
     )
@@ -195,7 +208,7 @@ def labels(function: F) -> F:
     @click.option("--label-layer", metavar="NAME", help="Layer of a file with several.")
     @click.option(
         "--label-buffer",
-        type=click.FloatRange(min=0, min_open=True),
+        type=POSITIVE,
         metavar="M",
         help="Widen points and lines to polygons by M metres.",
     )

@@ -136,13 +136,8 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16", "int8"]
 @click.option("--resume", is_flag=True, help="Go on where a run with the same settings stopped.")
 @click.option("--timings", is_flag=True, help="Print where the time went, as JSON.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; tell windows, time, memory and size.")
-@click.option(
-    "--co",
-    "creation_options",
-    type=options.key_value,
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Creation option of GDAL's COG driver.",
+@options.pairs(
+    "--co", "creation_options", "Creation option of GDAL's COG driver.", metavar="KEY=VALUE"
 )
 @options.as_json
 @options.messages

@@ -41,13 +41,8 @@ _SHARE = click.FloatRange(0, 1)
     metavar="N",
     help="Tiles per scene (random, balanced).",
 )
-@click.option(
-    "--weight",
-    "weights",
-    type=options.key_value,
-    multiple=True,
-    metavar="CLASS=W",
-    help="Weight of a class at the centres (balanced).",
+@options.pairs(
+    "--weight", "weights", "Weight of a class at the centres (balanced).", metavar="CLASS=W"
 )
 @click.option(
     "--split",
