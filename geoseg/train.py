@@ -193,6 +193,7 @@ def _save_bundle(setup: TrainSetup, run: Path, fitted: FitResult) -> Path:
     data, crop = setup.data, setup.config.data.crop
     card = ModelCard(
         spec=setup.spec,
+        activation=setup.config.loss.head,
         legend=data.legend.to_dict(),
         bands=data.band_names,
         dtype=data.dtype,

@@ -8,13 +8,13 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from geoseg.errors import ConfigError
-from geoseg.nn.augment import AugmentConfig
+from geoseg.nn.augment_config import AugmentConfig
 from geoseg.nn.config_tables import (
     DataConfig,
     LogConfig,
@@ -24,7 +24,8 @@ from geoseg.nn.config_tables import (
 )
 from geoseg.nn.loop_config import LoopConfig
 from geoseg.nn.losses import LossConfig
-from geoseg.nn.optim import OptimizerConfig, ScheduleConfig
+from geoseg.nn.optim import OptimizerConfig
+from geoseg.nn.schedules import ScheduleConfig
 
 _PATH_KEYS = (
     ("data", "tiles"),
@@ -183,11 +184,18 @@ def _config_error(subject: str, error: ValidationError) -> ConfigError:
     first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
     # Within a union pydantic adds the type of the member.
     location = [str(p) for p in first["loc"] if re.fullmatch(_KEY, str(p))]
-    key = ".".join(location)
+    names, table = _resolve_location(location)
+    key = ".".join(names)
     if first["type"] == "extra_forbidden":
-        return ConfigError(subject, f"unknown key {key}", _nearest_key(location))
+        return ConfigError(subject, f"unknown key {key}", _nearest_key(names[-1], table))
     if first["type"] == "missing":
         return ConfigError(subject, f"key {key} is missing", "Add it")
+    if first["type"] == "union_tag_not_found":
+        return ConfigError(subject, f"key {key}.name is missing", "Add it")
+    if first["type"] == "union_tag_invalid":
+        tag, choices = first["ctx"]["tag"], first["ctx"]["expected_tags"].replace("'", "")
+        cure = f"Choose one of {choices}"
+        return ConfigError(subject, f"{key}.name = {tag!r}: there is none of this name", cure)
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if isinstance(first["input"], dict | list):
@@ -195,29 +203,54 @@ def _config_error(subject: str, error: ValidationError) -> ConfigError:
     return ConfigError(subject, f"{key} = {first['input']!r}: {message}", "Give another value")
 
 
-def _nearest_key(location: list[str]) -> str:
-    model: type[BaseModel] | None = TrainConfig
-    for name in location[:-1]:
-        model = _table_of(model, name)
-    if model is None:
+def _nearest_key(name: str, table: type[BaseModel] | None) -> str:
+    if table is None:
         return "Remove it"
-    known = list(_fields(model))
-    nearest = difflib.get_close_matches(location[-1], known, 1, 0.6)
+    known = list(_fields(table))
+    nearest = difflib.get_close_matches(name, known, 1, 0.6)
     if nearest:
         return f"Did you mean {nearest[0]}"
     return f"Known there are {', '.join(known)}"
 
 
-def _table_of(model: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
-    """The pydantic class under a key, also within a tuple of tables."""
-    if model is None or name.isdigit():
-        return model
-    field = _fields(model).get(name)
-    annotation: Any = field.annotation if field else None
-    for candidate in (annotation, *getattr(annotation, "__args__", ())):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
+def _resolve_location(location: list[str]) -> tuple[list[str], type[BaseModel] | None]:
+    """Part what pydantic tells of a place.
+
+    Args:
+        location: Keys, places in lists, and names of members of unions.
+
+    Returns:
+        What of it stands in the file; and the class of the table that the last one is a key of,
+        None where it is none of ours.
+    """
+    names: list[str] = []
+    tables: list[type[BaseModel]] = [TrainConfig]
+    table: type[BaseModel] | None = None
+    for name in location:
+        chosen = [t for t in tables if name in _tags(t)] if len(tables) > 1 else []
+        if chosen:
+            tables = chosen
+            continue
+        names.append(name)
+        if name.isdigit():
+            continue
+        table = tables[0] if len(tables) == 1 else None
+        field = _fields(table).get(name) if table else None
+        tables = _tables_in(field.annotation) if field else []
+    return names, table
+
+
+def _tags(table: type[BaseModel]) -> tuple[Any, ...]:
+    """By what `name` a table is chosen among others."""
+    field = table.model_fields.get("name")
+    return get_args(field.annotation) if field else ()
+
+
+def _tables_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - what hints are made of
+    """The pydantic classes that a hint names, also within a tuple or a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [table for part in get_args(annotation) for table in _tables_in(part)]
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:

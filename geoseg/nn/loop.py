@@ -74,7 +74,12 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
     # The order counts: the journal writes the row that the keeper looks at and saves.
     trainer = _make_trainer(setup, run, [budget, Signals(), journal, keeper])
     task = SegmentationTask(
-        setup.network, config, setup.scaling, setup.data.legend, budget.total_steps
+        setup.network,
+        config,
+        setup.scaling,
+        setup.data.legend,
+        budget.total_steps,
+        setup.data.class_pixels,
     )
     train_workers, val_workers = (_workers(setup, s) for s in (setup.data.train, setup.data.val))
     loaders = (

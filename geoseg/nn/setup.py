@@ -13,6 +13,7 @@ from geoseg.nn.architectures import ARCHITECTURES
 from geoseg.nn.config import TrainConfig
 from geoseg.nn.dataset import SampleDataset, SampleForm
 from geoseg.nn.device import Precision, resolve_device, resolve_precision
+from geoseg.nn.losses import resolve_class_weights, tell_class_weights
 from geoseg.nn.models import ModelSpec, SegmentationModel
 from geoseg.nn.sampling import EpochSampler
 from geoseg.nn.scaling import Scaling
@@ -60,6 +61,9 @@ class TrainSetup:
     sampler: EpochSampler
     """The order of the training samples."""
 
+    class_weights: tuple[float, ...] | None
+    """Weights of the classes in the loss, in legend order; None where all weigh the same."""
+
     @property
     def epoch_steps(self) -> int:
         """Steps of an epoch."""
@@ -97,6 +101,9 @@ def prepare(config: TrainConfig) -> TrainSetup:
         train=SampleDataset(data.train, train_form),
         val=SampleDataset(data.val, val_form),
         sampler=EpochSampler(len(data.train), config.data.samples or data.samples, config.seed),
+        class_weights=resolve_class_weights(
+            config.loss, classes=data.legend.count, class_pixels=data.class_pixels
+        ),
     )
 
 
@@ -163,3 +170,5 @@ def tell_setup(setup: TrainSetup) -> None:
         len(setup.sampler), setup.train.form.height, setup.train.form.width,
         setup.epoch_steps, len(setup.val),
     )  # fmt: skip
+    if setup.class_weights is not None:
+        tell_class_weights(setup.class_weights, setup.data.legend.names)

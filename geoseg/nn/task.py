@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from geoseg.errors import GeosegError, WorkError
 from geoseg.geo.legend import Legend
@@ -20,8 +19,9 @@ from geoseg.nn.dataset import Batch
 from geoseg.nn.losses import build_loss
 from geoseg.nn.metrics import ConfusionMatrix
 from geoseg.nn.models import SegmentationModel
-from geoseg.nn.optim import build_optimizer, schedule_factor
+from geoseg.nn.optim import build_optimizer
 from geoseg.nn.scaling import Scaling
+from geoseg.nn.schedules import Schedule
 from geoseg.nn.training_loss import TrainingLoss
 
 _STEPS_BETWEEN_CHECKS = 25
@@ -37,6 +37,7 @@ class SegmentationTask(pl.LightningModule):
         scaling: From raw units to what the network sees.
         legend: The classes.
         total_steps: Steps of the whole training, as far as is known at the step given.
+        class_pixels: Labelled pixels of each class that is trained on, for class weights.
     """
 
     def __init__(
@@ -46,11 +47,22 @@ class SegmentationTask(pl.LightningModule):
         scaling: Scaling,
         legend: Legend,
         total_steps: Callable[[int], int],
+        class_pixels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
-        self.loss = build_loss(config.loss, classes=legend.count, ignore=legend.ignore_index)
-        self.training_loss = TrainingLoss(self.loss, network.auxiliary, ignore=legend.ignore_index)
+        self.loss = build_loss(
+            config.loss,
+            classes=legend.count,
+            ignore=legend.ignore_index,
+            class_pixels=class_pixels,
+        )
+        self.training_loss = TrainingLoss(
+            self.loss,
+            network.auxiliary,
+            ignore=legend.ignore_index,
+            aux_weight=config.loss.aux_weight,
+        )
         self.confusion = ConfusionMatrix(legend.count, legend.ignore_index)
         self._config = config
         self._scaling = scaling
@@ -140,15 +152,12 @@ class SegmentationTask(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, with a schedule that goes on at each step."""
-        optimizer = build_optimizer(self.network.parameters(), self._config.optimizer)
-        schedule = LambdaLR(optimizer, self._rate)
+        optimizer = build_optimizer(self.network, self._config.optimizer)
+        schedule = Schedule(optimizer, self._config.schedule, self._total_steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
-
-    def _rate(self, step: int) -> float:
-        return schedule_factor(self._config.schedule, step, self._total_steps(step))
 
     def _outputs(self, image: Tensor) -> Any:  # noqa: ANN401 - a tuple in training, see forward
         return self.network(image.contiguous(memory_format=torch.channels_last))
