@@ -14,7 +14,6 @@ from torch import Tensor
 
 from geoseg.engine.backends import Backend, BackendName, first_line
 from geoseg.engine.layout import Layout
-from geoseg.engine.pipeline import visible
 from geoseg.engine.probe import Probe, first_windows, spread_windows
 from geoseg.engine.runtimes import (
     CALIBRATION,
@@ -30,8 +29,6 @@ from geoseg.engine.runtimes import (
     wants_batch,
     with_kind,
 )
-from geoseg.engine.strips import Hide
-from geoseg.engine.window_network import Units
 from geoseg.errors import ConfigError, GeosegError, WorkError
 from geoseg.geo.raster import Scene
 from geoseg.nn.bundle import ModelBundle
@@ -103,34 +100,29 @@ class BackendChooser:
         self._stock = Stock(bundle, self._device)
         self._failed: set[Recipe] = set()
 
-    def choose(self, scene: Scene, units: Units, layout: Layout, hide: Hide) -> Choice:
+    def choose(self, job: Job) -> Choice:
         """The run-time for one scene.
 
         One that cannot run this network is replaced by PyTorch, with a warning. So is one whose
         classes are not those of fp32, unless the user asked for its numbers.
 
         Args:
-            scene: As the network sees it.
-            units: What its values mean.
-            layout: Its windows.
-            hide: What of it is to be predicted.
+            job: The scene as the network sees it, its windows, and what is to be predicted.
         """
-        job = Job(scene=scene, units=units, layout=layout, hide=hide)
         choice = self._fastest(job) if self._backend == "auto" else self._named(self._backend, job)
         if self._measures_batch:
             choice = self._with_best_batch(choice, job)
-        logger.debug("%s: runs by %s", scene.path, choice)
+        logger.debug("%s: runs by %s", job.scene.path, choice)
         self._stock.forget_all_but(choice.backend)
         return choice
 
-    def eager(self, scene: Scene, units: Units, layout: Layout) -> Choice:
+    def eager(self, job: Job) -> Choice:
         """PyTorch as it comes, without a comparison."""
-        job = Job(scene=scene, units=units, layout=layout, hide=visible)
         return self._make("torch", self._numbers("torch"), job)
 
-    def measure(self, choice: Choice, scene: Scene, layout: Layout, hide: Hide) -> Choice:
+    def measure(self, choice: Choice, job: Job) -> Choice:
         """Tell how long the bare forward pass takes on the first windows of a scene."""
-        probe = first_windows(scene, layout, hide, min(_PROBES, choice.batch_size))
+        probe = first_windows(job.scene, job.layout, job.hide, min(_PROBES, choice.batch_size))
         if probe is None:
             return choice
         batch = probe.batch(choice.batch_size)
@@ -140,68 +132,51 @@ class BackendChooser:
         except torch.OutOfMemoryError:  # the run itself goes on with smaller batches
             return choice
 
-    def restore(
-        self,
-        name: BackendName,
-        precision: Precision,
-        batch_size: int,
-        scene: Scene,
-        units: Units,
-        layout: Layout,
-        *,
-        hide: Hide = visible,
-    ) -> Choice:
+    def restore(self, name: BackendName, precision: Precision, batch_size: int, job: Job) -> Choice:
         """The run-time of an earlier run, or of another device, without a comparison.
 
         Args:
             name: Which run-time.
             precision: Its numbers.
             batch_size: Windows in a forward pass.
-            scene: As the network sees it.
-            units: What its values mean.
-            layout: Its windows.
-            hide: What of it is to be predicted; int8 is calibrated on it.
+            job: The scene; int8 is calibrated on what of it is to be predicted.
 
         Raises:
             ConfigError: If it is not to be had here.
         """
         check_runtime(name, self._device, precision)
-        job = Job(scene=scene, units=units, layout=layout, hide=hide)
         try:
             choice = self._make(name, numbers(name, self._device, precision), job, batch_size)
             if name == "compile":
-                _try_out(choice.backend, scene, layout.window)
+                _try_out(choice.backend, job.scene, job.layout.window)
         except WorkError as error:
             raise ConfigError(error.subject, error.problem, error.cure) from error
         return choice
 
-    def at_side(
-        self, choice: Choice, side: int, scene: Scene, units: Units, *, hide: Hide = visible
-    ) -> Backend:
+    def at_side(self, choice: Choice, side: int, job: Job) -> Backend:
         """The run-time of a choice for windows of another side, seen at the size of its own.
 
         Args:
             choice: What was chosen for the scene.
             side: Of the windows, pixels.
-            scene: As the network sees it.
-            units: What its values mean.
-            hide: What of it is to be predicted; int8 is calibrated on it.
+            job: The scene; int8 is calibrated on what of it is to be predicted.
         """
         if choice.name == "torch" or side == choice.window:
             return choice.backend
-        own = Layout.of(scene.grid.shape, choice.window, choice.window)
-        job = Job(scene=scene, units=units, layout=own, hide=hide)
-        kind = replace(job.kind, side=side)
+        own = replace(job, layout=Layout.of(job.scene.grid.shape, choice.window, choice.window))
+        kind = replace(own.kind, side=side)
         try:
             if choice.name == "compile":
-                _try_out(choice.backend, scene, side)
+                _try_out(choice.backend, job.scene, side)
                 return choice.backend
-            recipe = self._recipe(choice.name, choice.precision, job, choice.batch_size)
-            return self._stock.backend(replace(recipe, kind=kind), with_kind(job, side))
+            recipe = self._recipe(choice.name, choice.precision, own, choice.batch_size)
+            return self._stock.backend(replace(recipe, kind=kind), with_kind(own, side))
         except WorkError as error:
             reason = _reason(error)
-            logger.warning("%s: windows of %d pixels run by torch: %s", scene.path, side, reason)
-            return self._make("torch", self._numbers("torch"), job, choice.batch_size).backend
+            logger.warning(
+                "%s: windows of %d pixels run by torch: %s", job.scene.path, side, reason
+            )
+            return self._make("torch", self._numbers("torch"), own, choice.batch_size).backend
 
     def _named(self, name: BackendName, job: Job) -> Choice:
         """The run-time that the user asked for, or what takes its place."""

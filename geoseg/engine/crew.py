@@ -95,8 +95,10 @@ class Crew:
 
     def _measured(self, choices: list[Choice], views: SceneViews, hide: Hide) -> list[Choice]:
         return [
-            chooser.measure(choice, view.scene, view.layout, hide)
-            for chooser, choice, view in zip(self._choosers[0], choices, views.views, strict=True)
+            chooser.measure(choice, job)
+            for chooser, choice, job in zip(
+                self._choosers[0], choices, views.jobs(hide), strict=True
+            )
         ]
 
 
@@ -140,18 +142,10 @@ def _restored(
 ) -> list[Choice]:
     return [
         replace(
-            chooser.restore(
-                each.name,
-                each.precision,
-                each.batch_size,
-                view.scene,
-                views.units,
-                view.layout,
-                hide=hide,
-            ),
+            chooser.restore(each.name, each.precision, each.batch_size, job),
             agreement=each.agreement,
         )
-        for chooser, each, view in zip(choosers, described, views.views, strict=True)
+        for chooser, each, job in zip(choosers, described, views.jobs(hide), strict=True)
     ]
 
 

@@ -12,6 +12,7 @@ from geoseg.engine.choose import BackendChooser, Choice
 from geoseg.engine.layout import Layout
 from geoseg.engine.options import PredictOptions
 from geoseg.engine.pipeline import Group, Member
+from geoseg.engine.runtimes import Job
 from geoseg.engine.strips import Hide
 from geoseg.engine.symmetry import SYMMETRIES, SymmetricBackend
 from geoseg.engine.window_network import Units
@@ -50,6 +51,17 @@ class SceneViews:
 
     views: tuple[View, ...]
     """One a bundle."""
+
+    def jobs(self, hide: Hide) -> list[Job]:
+        """What run-times are wanted for, one a bundle.
+
+        Args:
+            hide: What of the scene is to be predicted.
+        """
+        return [
+            Job(scene=view.scene, units=self.units, layout=view.layout, hide=hide)
+            for view in self.views
+        ]
 
     def cost(self, options: PredictOptions) -> int:
         """Forward passes of one window, over all bundles, scales and symmetries."""
@@ -136,12 +148,11 @@ class Ensemble:
     ) -> list[Choice]:
         """The run-time of each bundle for a scene."""
         chosen = []
-        for chooser, view in zip(choosers, views.views, strict=True):
-            job = view.scene, views.units, view.layout
+        for chooser, job in zip(choosers, views.jobs(hide), strict=True):
             if self._options.mode == "resize":
-                chosen.append(chooser.eager(*job))
+                chosen.append(chooser.eager(job))
             else:
-                chosen.append(chooser.choose(*job, hide))
+                chosen.append(chooser.choose(job))
         return chosen
 
     def groups(
@@ -153,15 +164,17 @@ class Ensemble:
     ) -> list[Group]:
         """The networks with their windows: one group whose scores are averaged, or one a vote."""
         members = [
-            self._members(chooser, choice, view, views.units, hide)
-            for chooser, choice, view in zip(choosers, choices, views.views, strict=True)
+            self._members(chooser, choice, view, job)
+            for chooser, choice, view, job in zip(
+                choosers, choices, views.views, views.jobs(hide), strict=True
+            )
         ]
         if self._options.combine == "vote":
             return list(members)
         return [[member for each in members for member in each]]
 
     def _members(
-        self, chooser: BackendChooser, choice: Choice, view: View, units: Units, hide: Hide
+        self, chooser: BackendChooser, choice: Choice, view: View, job: Job
     ) -> list[Member]:
         """One network at all scales."""
         members = []
@@ -169,7 +182,7 @@ class Ensemble:
             layout = scaled_layout(view.layout, view.scene.grid.shape, scale, self._options)
             backend = choice.backend
             if layout.window != view.layout.window:
-                backend = chooser.at_side(choice, layout.window, view.scene, units, hide=hide)
+                backend = chooser.at_side(choice, layout.window, job)
             if self._options.tta != "none":
                 backend = SymmetricBackend(backend, self._options.tta)
             members.append(

@@ -41,6 +41,7 @@ from geoseg.engine.backends import BackendName
 from geoseg.engine.choose import BackendChooser, Choice
 from geoseg.engine.layout import Layout
 from geoseg.engine.pipeline import visible
+from geoseg.engine.runtimes import Job
 from geoseg.engine.window_network import Units
 from geoseg.errors import GeosegError
 from geoseg.geo.raster import Scene
@@ -127,7 +128,9 @@ class RunTime:
             device=given.device,
             batch_size=given.batch_size,
         )
-        self._choice: Choice = chooser.choose(scene, Units(), layout, visible)
+        self._choice: Choice = chooser.choose(
+            Job(scene=scene, units=Units(), layout=layout, hide=visible)
+        )
         device = self._choice.backend.device
         self._batches = [
             batch.to(device) for batch in torch.split(windows, self._choice.batch_size)

@@ -30,7 +30,7 @@ from geoseg.engine.backends import CompiledBackend, TorchBackend
 from geoseg.engine.choose import BackendChooser
 from geoseg.engine.layout import Layout
 from geoseg.engine.pipeline import visible
-from geoseg.engine.runtimes import check_runtime
+from geoseg.engine.runtimes import Job, check_runtime
 from geoseg.errors import ConfigError, WorkError
 from geoseg.geo.raster import Scene
 from geoseg.nn.device import has_bf16
@@ -47,13 +47,14 @@ def make_scene(path, dtype="uint8", height=200):
     return Scene.open(path)
 
 
-def layout_of(scene):
-    return Layout.of(scene.grid.shape, SIZE, SIZE // 2)
+def job_of(scene, window=SIZE, stride=SIZE // 2):
+    layout = Layout.of(scene.grid.shape, window, stride)
+    return Job(scene=scene, units=UNITS, layout=layout, hide=visible)
 
 
 def choose(bundle, scene, **options):
     chooser = BackendChooser(bundle, device="cpu", **options)
-    return chooser.choose(scene, UNITS, layout_of(scene), visible)
+    return chooser.choose(job_of(scene))
 
 
 @pytest.fixture(autouse=True)
@@ -124,8 +125,7 @@ def test_int8_tells_how_far_it_agrees_and_warns(caplog):
         if name.endswith("weight") and tensor.ndim == 4:
             tensor.add_(0.5 * tensor.std() * torch.randn(tensor.shape))
     chooser = BackendChooser(bundle, precision="int8", device="cpu")
-    layout = Layout.of(scene.grid.shape, 160, 160)
-    choice = chooser.choose(scene, UNITS, layout, visible)
+    choice = chooser.choose(job_of(scene, 160, 160))
     assert (choice.name, choice.precision) == ("openvino", "int8")
     assert logging.getLoggerClass() is logging.Logger  # the quantiser sets its own for everybody
     assert 0.3 < choice.agreement < 0.995
@@ -185,9 +185,8 @@ def test_networks_not_taken_are_dropped(scene, monkeypatch):
 
 def test_a_run_time_serves_the_next_scene_too(scene):
     chooser = BackendChooser(identity_bundle(), device="cpu", precision="fp32")
-    layout = layout_of(scene)
-    first = chooser.choose(scene, UNITS, layout, visible)
-    assert chooser.choose(scene, UNITS, layout, visible).backend is first.backend
+    first = chooser.choose(job_of(scene))
+    assert chooser.choose(job_of(scene)).backend is first.backend
 
 
 def test_measuring_tells_the_seconds_of_a_window(scene):
@@ -200,16 +199,16 @@ def test_measuring_tells_the_seconds_of_a_window(scene):
             return torch.zeros(2, 4, SIZE, SIZE)
 
     chooser = BackendChooser(identity_bundle(), device="cpu", precision="fp32")
-    choice = chooser.choose(scene, UNITS, layout_of(scene), visible)
+    choice = chooser.choose(job_of(scene))
     assert choice.window_seconds is None
     slow = replace(choice, backend=Slow())
-    measured = chooser.measure(slow, scene, layout_of(scene), visible)
+    measured = chooser.measure(slow, job_of(scene))
     assert measured.window_seconds == pytest.approx(0.05, rel=0.2)
 
 
 def test_restored_is_the_same_run_time(scene):
     chooser = BackendChooser(identity_bundle(), device="cpu")
-    choice = chooser.restore("torch", "fp32", 3, scene, UNITS, layout_of(scene))
+    choice = chooser.restore("torch", "fp32", 3, job_of(scene))
     assert (choice.name, choice.precision, choice.batch_size) == ("torch", "fp32", 3)
     assert choice.agreement is None
     pixels, _ = windows()
@@ -220,7 +219,7 @@ def test_restoring_what_is_not_installed_names_its_extra(scene, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     chooser = BackendChooser(identity_bundle(), device="cpu")
     with pytest.raises(ConfigError, match=r"geoseg\[openvino\]"):
-        chooser.restore("openvino", "fp32", 2, scene, UNITS, layout_of(scene))
+        chooser.restore("openvino", "fp32", 2, job_of(scene))
 
 
 @pytest.mark.parametrize("name", ["torch", "openvino"])
@@ -228,9 +227,9 @@ def test_windows_of_another_side_run_by_the_same_run_time(scene, name):
     pytest.importorskip("openvino")
     bundle = make_bundle("linear", "none")
     chooser = BackendChooser(bundle, device="cpu", backend=name, precision="fp32")
-    choice = chooser.choose(scene, UNITS, layout_of(scene), visible)
-    assert chooser.at_side(choice, SIZE, scene, UNITS) is choice.backend
-    backend = chooser.at_side(choice, 96, scene, UNITS)
+    choice = chooser.choose(job_of(scene))
+    assert chooser.at_side(choice, SIZE, job_of(scene)) is choice.backend
+    backend = chooser.at_side(choice, 96, job_of(scene))
     pixels, valid = windows(side=96)
     expected = by_torch(bundle, kind(side=96), pixels, valid)
     assert (backend.scores(pixels, valid) - expected).abs().max() < 1e-4
@@ -283,4 +282,4 @@ def test_compiled_is_restored_and_refused_before_the_run(scene, monkeypatch):
     monkeypatch.setattr(CompiledBackend, "scores", fails)
     chooser = BackendChooser(identity_bundle(), device="cpu")
     with pytest.raises(ConfigError, match="no compiler"):
-        chooser.restore("compile", "fp32", 2, scene, UNITS, layout_of(scene))
+        chooser.restore("compile", "fp32", 2, job_of(scene))
