@@ -181,7 +181,7 @@ def _config_error(subject: str, error: ValidationError) -> ConfigError:
     """Tell the first thing that is wrong, in one line."""
     # A mistyped key also leaves the right one missing: it is the one to tell.
     errors = error.errors(include_url=False)
-    first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
+    first = min(errors, key=lambda e: (e["type"] != "extra_forbidden", _is_word_for_list(e)))
     # Within a union pydantic adds the type of the member.
     location = [str(p) for p in first["loc"] if re.fullmatch(_KEY, str(p))]
     names, table = _resolve_location(location)
@@ -191,6 +191,9 @@ def _config_error(subject: str, error: ValidationError) -> ConfigError:
     if first["type"] == "missing":
         return ConfigError(subject, f"key {key} is missing", "Add it")
     if first["type"] == "union_tag_not_found":
+        meant = difflib.get_close_matches("name", first["input"], 1, 0.6)
+        if meant:
+            return ConfigError(subject, f"unknown key {key}.{meant[0]}", "Did you mean name")
         return ConfigError(subject, f"key {key}.name is missing", "Add it")
     if first["type"] == "union_tag_invalid":
         tag, choices = first["ctx"]["tag"], first["ctx"]["expected_tags"].replace("'", "")
@@ -201,6 +204,11 @@ def _config_error(subject: str, error: ValidationError) -> ConfigError:
     if isinstance(first["input"], dict | list):
         return ConfigError(subject, f"{key or 'config'}: {message}", "Mend it")
     return ConfigError(subject, f"{key} = {first['input']!r}: {message}", "Give another value")
+
+
+def _is_word_for_list(error: Any) -> bool:  # noqa: ANN401 - a dict of pydantic's
+    """Whether a list is told to be none of some words, where a list may stand as well."""
+    return error["type"] == "literal_error" and isinstance(error["input"], list)
 
 
 def _nearest_key(name: str, table: type[BaseModel] | None) -> str:

@@ -25,7 +25,7 @@ class LossConfig(BaseModel):
     terms: tuple[LossTerm, ...] = Field(default=(CrossEntropyTerm(), DiceTerm()), min_length=1)
     """The losses that are summed, each by its `name`, with its `weight` and its own keys."""
 
-    class_weights: Literal["none"] | WeightMethod | tuple[float, ...] = "none"
+    class_weights: Literal["none", WeightMethod] | tuple[float, ...] = "none"
     """Weights of the pixels of each class in the losses that are means over pixels: given, in
     legend order, each 0 or more; or computed from the labelled pixels of the training part."""
 
