@@ -1,18 +1,53 @@
-"""Optimisers, and the course of the learning rate over the steps of a training."""
+"""Optimisers: torch's by their names, and which parameters go with which rate and decay."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from typing import Literal
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+import torch
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from torch import nn
 from torch.nn import Parameter
-from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim import Optimizer
 
-OptimizerName = Literal["adamw", "sgd"]
-ScheduleName = Literal["constant", "poly", "cosine"]
+from geoseg.errors import ConfigError
+from geoseg.nn.models import SegmentationModel
+from geoseg.nn.padam import Padam
+
+_REFUSED = {
+    "lbfgs": "needs the loss several times a step",
+    "sparseadam": "takes sparse gradients only",
+    "muon": "takes matrices only, and a network has convolutions and biases",
+}
+_OWN_KEYS = ("lr", "weight_decay")
+_NOT_OFFERED = ("params", *_OWN_KEYS, "maximize", "differentiable", "capturable")
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "padam": Padam,
+    **{
+        name.lower(): kind
+        for name, kind in vars(torch.optim).items()
+        if isinstance(kind, type)
+        and issubclass(kind, Optimizer)
+        and kind is not Optimizer
+        and name.lower() not in _REFUSED
+    },
+}
+"""Every optimiser by name: those of torch.optim in small letters, and Padam."""
+
+_WEIGHT_DECAY = {"sgd": 1e-4}
+"""Where ours is another than the optimiser's own."""
+
+_MOMENTUM = 0.9
+_NORMS = (
+    nn.modules.batchnorm._BatchNorm,  # noqa: SLF001 - the base of all batch normalisations
+    nn.modules.instancenorm._InstanceNorm,  # noqa: SLF001
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.RMSNorm,
+)
 
 
 class OptimizerConfig(BaseModel):
@@ -20,119 +55,155 @@ class OptimizerConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: OptimizerName = "adamw"
-    """A key of `OPTIMIZERS`."""
+    name: str = "adamw"
+    """A key of `OPTIMIZERS`, in any case."""
 
     lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     """Learning rate at its highest."""
 
     weight_decay: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    """None takes 0.01 for adamw and 0.0001 for sgd."""
+    """None takes 0.0001 for sgd, and what the optimiser itself has for others."""
 
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Of sgd (Nesterov's); the first beta of adamw."""
+    momentum: float | None = Field(default=None, ge=0, lt=1)
+    """Of sgd (Nesterov's), or the first of the betas; None takes 0.9 for these, and for others
+    what they have."""
 
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Further arguments of the optimiser."""
 
-class ScheduleConfig(BaseModel):
-    """How the learning rate goes from step to step.
+    encoder_lr_factor: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """What the encoder's rate is `lr` times."""
 
-    With p from 0 at the end of the warm-up to 1 at the end of training, the rate is `lr` times
+    decay_norms: bool = False
+    """Whether weight decay also draws at normalisations and biases."""
 
-    ``constant``
-        1
-    ``poly``
-        floor + (1 - floor) (1 - p)^power
-    ``cosine``
-        floor + (1 - floor) (1 + cos(pi p)) / 2
-    """
+    clip_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Longest gradient, as a norm over all parameters; a longer one is shortened to it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        name = name.lower()
+        if name in _REFUSED:
+            raise ValueError(f"{name} {_REFUSED[name]}. The choices are: {_choices()}")
+        if name not in OPTIMIZERS:
+            raise ValueError(f"unknown optimizer. The choices are: {_choices()}")
+        return name
 
-    name: ScheduleName = "cosine"
-    """A key of `SCHEDULES`."""
-
-    warmup: int = Field(default=0, ge=0)
-    """Steps over which the rate rises evenly to `lr`."""
-
-    power: float = Field(default=0.9, gt=0, allow_inf_nan=False)
-    """Of `poly`."""
-
-    floor: float = Field(default=0.0, ge=0, le=1)
-    """Share of `lr` at which training ends."""
-
-
-def _adamw(parameters: list[Parameter], config: OptimizerConfig) -> Optimizer:
-    decay = 0.01 if config.weight_decay is None else config.weight_decay
-    return AdamW(parameters, config.lr, betas=(config.momentum, 0.999), weight_decay=decay)
-
-
-def _sgd(parameters: list[Parameter], config: OptimizerConfig) -> Optimizer:
-    decay = 1e-4 if config.weight_decay is None else config.weight_decay
-    return SGD(
-        parameters,
-        config.lr,
-        momentum=config.momentum,
-        weight_decay=decay,
-        nesterov=config.momentum > 0,
-    )
-
-
-OPTIMIZERS: dict[OptimizerName, Callable[[list[Parameter], OptimizerConfig], Optimizer]] = {
-    "adamw": _adamw,
-    "sgd": _sgd,
-}
-"""Every optimiser by name."""
+    @model_validator(mode="after")
+    def _check_arguments(self) -> Self:
+        taken = _arguments_of(self.name)
+        offered = [key for key in taken if key not in _NOT_OFFERED]
+        for key, value in self.options.items():
+            if key in _OWN_KEYS:
+                raise ValueError(f"options.{key} is a key of its own: set optimizer.{key}")
+            if key not in offered:
+                raise ValueError(
+                    f"options.{key} is not taken by {self.name}; it takes {', '.join(offered)}"
+                )
+            if isinstance(taken[key].default, bool) and not isinstance(value, bool):
+                message = f"options.{key} is true or false, not {value!r}"
+                raise ValueError(message)  # noqa: TRY004 - what pydantic takes
+        if self.momentum is not None and not {"momentum", "betas"} & taken.keys():
+            raise ValueError(f"{self.name} has no momentum; it takes {', '.join(offered)}")
+        if self.momentum is not None and {"momentum", "betas"} & self.options.keys():
+            raise ValueError("give momentum either in [optimizer] or in its options")
+        if self.weight_decay is not None and "weight_decay" not in taken:
+            raise ValueError(f"{self.name} has no weight_decay")
+        _try_arguments(self)
+        return self
 
 
-def _constant(_: float, __: ScheduleConfig) -> float:
-    return 1.0
+def build_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
+    """Build the optimiser of the parameters that are not frozen.
 
-
-def _poly(progress: float, config: ScheduleConfig) -> float:
-    return config.floor + (1 - config.floor) * math.pow(1 - progress, config.power)
-
-
-def _cosine(progress: float, config: ScheduleConfig) -> float:
-    return config.floor + (1 - config.floor) * (1 + math.cos(math.pi * progress)) / 2
-
-
-SCHEDULES: dict[ScheduleName, Callable[[float, ScheduleConfig], float]] = {
-    "constant": _constant,
-    "poly": _poly,
-    "cosine": _cosine,
-}
-"""Every schedule by name: share of the highest rate at progress p, 0 to 1."""
-
-
-def build_optimizer(parameters: Iterable[Parameter], config: OptimizerConfig) -> Optimizer:
-    """Build the optimiser of the parameters that are not frozen."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    return OPTIMIZERS[config.name](trained, config)
-
-
-def schedule_factor(config: ScheduleConfig, step: int, total: int) -> float:
-    """The share of the highest learning rate that a step takes.
+    They come in up to four groups: the rest and the encoder, each with and without decay.
 
     Args:
-        config: The schedule.
-        step: From 0.
-        total: Steps of the whole training, warm-up included.
+        network: Parameters that need no gradient are left out.
+        config: The optimiser.
 
-    Returns:
-        Above 0 in the warm-up; `floor` from step `total` on.
+    Raises:
+        ConfigError: If the encoder is to have its own rate, and there is no encoder; or if all
+            is frozen.
     """
-    if step < config.warmup:
-        return (step + 1) / config.warmup
-    progress = (step - config.warmup) / max(1, total - config.warmup)
-    return SCHEDULES[config.name](min(1.0, progress), config)
+    groups = list(_groups(network, config))
+    if not groups:
+        raise ConfigError("model.freeze", "nothing is left to train", "Freeze less")
+    return OPTIMIZERS[config.name](groups, lr=config.lr, **_arguments(config))
 
 
-def build_schedule(optimizer: Optimizer, config: ScheduleConfig, total: int) -> LambdaLR:
-    """Build the schedule of an optimiser; call its `step` after each of the optimiser's.
+def _groups(network: nn.Module, config: OptimizerConfig) -> Iterator[dict[str, Any]]:
+    encoder = _encoder_parameters(network, config)
+    plain = set() if config.decay_norms else _plain_parameters(network)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for of_encoder in (False, True):  # the log tells the first group's rate
+        for is_plain in (False, True):
+            parameters = [
+                parameter
+                for parameter in trained
+                if (parameter in encoder) == of_encoder and (parameter in plain) == is_plain
+            ]
+            group: dict[str, Any] = {"params": parameters}
+            if of_encoder:
+                group["lr"] = config.lr * config.encoder_lr_factor
+            if is_plain and "weight_decay" in _arguments_of(config.name):
+                group["weight_decay"] = 0.0
+            if parameters:
+                yield group
 
-    Args:
-        optimizer: Its rates are the highest ones.
-        config: The schedule.
-        total: Steps of the whole training, warm-up included.
-    """
-    return LambdaLR(optimizer, lambda step: schedule_factor(config, step, total))
+
+def _encoder_parameters(network: nn.Module, config: OptimizerConfig) -> set[Parameter]:
+    if config.encoder_lr_factor == 1:
+        return set()
+    encoder = network.encoder if isinstance(network, SegmentationModel) else None
+    if encoder is None:
+        name = network.spec.arch if isinstance(network, SegmentationModel) else "the network"
+        raise ConfigError("optimizer.encoder_lr_factor", f"{name} has no encoder", "Leave it at 1")
+    return set(encoder.parameters())
+
+
+def _plain_parameters(network: nn.Module) -> set[Parameter]:
+    """Those of normalisations, and all with one axis: biases and scales."""
+    norms = (module for module in network.modules() if isinstance(module, _NORMS))
+    plain = {parameter for norm in norms for parameter in norm.parameters(recurse=False)}
+    return plain | {parameter for parameter in network.parameters() if parameter.ndim <= 1}
+
+
+def _arguments(config: OptimizerConfig) -> dict[str, Any]:
+    """What the optimiser is called with beside parameters and rate."""
+    taken = _arguments_of(config.name)
+    found: dict[str, Any] = {}
+    decay = _WEIGHT_DECAY.get(config.name) if config.weight_decay is None else config.weight_decay
+    if decay is not None:
+        found["weight_decay"] = decay
+    if "betas" in taken:
+        first = _MOMENTUM if config.momentum is None else config.momentum
+        found["betas"] = (first, *taken["betas"].default[1:])
+    elif config.name == "sgd":
+        momentum = config.options.get("momentum", config.momentum)
+        momentum = _MOMENTUM if momentum is None else momentum
+        undamped = not config.options.get("dampening")
+        found |= {"momentum": momentum, "nesterov": bool(momentum) and undamped}
+    elif config.momentum is not None:
+        found["momentum"] = config.momentum
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in config.options.items()}
+    return found | options
+
+
+def _try_arguments(config: OptimizerConfig) -> None:
+    """Let the optimiser itself judge its values."""
+    try:
+        OPTIMIZERS[config.name]([Parameter(torch.zeros(1))], lr=config.lr, **_arguments(config))
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{config.name} refuses its options: {reason}") from error
+
+
+def _arguments_of(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(OPTIMIZERS[name]).parameters
+
+
+def _choices() -> str:
+    common = ("adamw", "sgd", "adam", "rmsprop", "padam")
+    return ", ".join([*common, *sorted(set(OPTIMIZERS) - set(common))])
