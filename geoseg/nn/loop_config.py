@@ -60,6 +60,16 @@ class LoopConfig(Table):
     monitor: str = Field(default="max val/mean_iou", pattern=r"^(max|min) \S+$")
     """Figure that tells the best epoch: max or min, and its name in metrics.csv."""
 
+    average: Literal["none", "ema", "swa"] = "none"
+    """Whether means of the weights over the steps (ema) or the epochs (swa) validate and are
+    kept, instead of the weights as they are."""
+
+    average_decay: float = Field(default=0.999, gt=0, lt=1)
+    """Of ema: how much of the mean stays at each step."""
+
+    average_start: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the training after which means are taken; None: 0 for ema, 0.75 for swa."""
+
     early_stop: int = Field(default=0, ge=0)
     """Epochs without a better figure after which training ends; 0 never ends early."""
 
