@@ -34,6 +34,7 @@ _PATH_KEYS = (
     ("data", "legend"),
     ("data", "label_extent"),
     ("data", "split"),
+    ("data", "tile_weights"),
     ("validate", "scenes"),
     ("validate", "labels"),
     ("validate", "label_extent"),
@@ -190,20 +191,25 @@ def _config_error(subject: str, error: ValidationError) -> ConfigError:
         return ConfigError(subject, f"unknown key {key}", _nearest_key(names[-1], table))
     if first["type"] == "missing":
         return ConfigError(subject, f"key {key} is missing", "Add it")
-    if first["type"] == "union_tag_not_found":
-        meant = difflib.get_close_matches("name", first["input"], 1, 0.6)
-        if meant:
-            return ConfigError(subject, f"unknown key {key}.{meant[0]}", "Did you mean name")
-        return ConfigError(subject, f"key {key}.name is missing", "Add it")
-    if first["type"] == "union_tag_invalid":
-        tag, choices = first["ctx"]["tag"], first["ctx"]["expected_tags"].replace("'", "")
-        cure = f"Choose one of {choices}"
-        return ConfigError(subject, f"{key}.name = {tag!r}: there is none of this name", cure)
+    if first["type"].startswith("union_tag"):
+        return _name_error(subject, key, first)
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if isinstance(first["input"], dict | list):
         return ConfigError(subject, f"{key or 'config'}: {message}", "Mend it")
     return ConfigError(subject, f"{key} = {first['input']!r}: {message}", "Give another value")
+
+
+def _name_error(subject: str, key: str, error: Any) -> ConfigError:  # noqa: ANN401 - a dict
+    """Tell that no table of a union has the `name` that is given, or that there is none."""
+    if error["type"] == "union_tag_invalid":
+        tag, choices = error["ctx"]["tag"], error["ctx"]["expected_tags"].replace("'", "")
+        cure = f"Choose one of {choices}"
+        return ConfigError(subject, f"{key}.name = {tag!r}: there is none of this name", cure)
+    meant = difflib.get_close_matches("name", error["input"], 1, 0.6)
+    if meant:
+        return ConfigError(subject, f"unknown key {key}.{meant[0]}", "Did you mean name")
+    return ConfigError(subject, f"key {key}.name is missing", "Add it")
 
 
 def _is_word_for_list(error: Any) -> bool:  # noqa: ANN401 - a dict of pydantic's
