@@ -457,12 +457,12 @@ def test_a_bundle_of_another_network_is_refused(configure, finished, tmp_path):
         train(config, tmp_path / "run")
 
 
-@pytest.mark.parametrize("method", ["random", "balanced"])
-def test_scenes_train_without_tiles(land, tmp_path, method):
+@pytest.mark.parametrize("sampling", ["uniform", "balanced", "rare", "hard"])
+def test_scenes_train_without_tiles(land, tmp_path, sampling):
     config = parse_config({
         "data": {
             "scenes": [str(land / "scene.tif")], "labels": str(land / "labels.tif"),
-            "legend": str(land / "legend.toml"), "crop": 16, "method": method, "samples": 48,
+            "legend": str(land / "legend.toml"), "crop": 16, "sampling": sampling, "samples": 48,
         },
         "model": {"arch": "linear"},
         "optimizer": {"lr": 0.05},

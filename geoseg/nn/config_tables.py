@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from geoseg.nn.drawing import SamplingName
 from geoseg.nn.models import architecture_choices, list_architectures
 from geoseg.nn.torchgeo_weights import encoder_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Table(BaseModel):
@@ -54,8 +56,26 @@ class DataConfig(Table):
     assume_crs: str | None = None
     """CRS of scenes that have none; "none" takes them as plain pixels."""
 
-    method: Literal["random", "balanced"] = "random"
-    """How windows of scenes are drawn: anywhere, or so that classes come equally often."""
+    sampling: SamplingName = "uniform"
+    """How often tiles, or windows of scenes, are drawn: `uniform` all alike; `balanced` so that
+    classes come equally often; `rare` more of those with rare classes; `hard` more of those with
+    a high loss."""
+
+    rare_below: float = Field(default=0.1, gt=0, le=1)
+    """Share of the tiles below which a class is rare; of `rare`."""
+
+    hard_share: Share = 0.5
+    """Share of the draws that goes by the loss; of `hard`."""
+
+    tile_weights: str | None = None
+    """CSV with the columns `name` and `weight`: how often tiles come; others weigh 1."""
+
+    ratios: tuple[Positive, ...] = ()
+    """Share of the samples that each tile set gets, in proportion; by their size where none are
+    given."""
+
+    cat_max_ratio: float = Field(default=1.0, gt=0, le=1)
+    """Share of its labelled pixels that one class may cover before a crop is drawn again."""
 
     split: str = "block"
     """How scenes are parted: `block` on the ground, whole `scene`s, or a file of polygons with
@@ -89,6 +109,10 @@ class DataConfig(Table):
             raise ValueError("give either tiles or scenes")
         if self.scenes and not self.labels:
             raise ValueError("scenes need labels")
+        if self.tile_weights is not None and not self.tiles:
+            raise ValueError("tile_weights are of tiles, not of scenes")
+        if self.ratios and len(self.ratios) != len(self.tiles):
+            raise ValueError(f"ratios are {len(self.ratios)}, tile sets {len(self.tiles)}")
         return self
 
 

@@ -13,7 +13,7 @@ _KEYS = {
         f"--{key.replace('_', '-')}": f"data.{key}"
         for key in (
             *("labels", "label_field", "label_layer", "label_extent", "label_buffer", "legend"),
-            *("bands", "resolution", "assume_crs", "method", "block"),
+            *("bands", "resolution", "assume_crs", "block"),
         )
     },
     "--label-crs": "data.assume_crs",

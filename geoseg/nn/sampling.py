@@ -10,10 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Sampler
 
-from geoseg.nn.drawing import Drawing
-
-ANYWHERE = -1
-"""Focus of a sample whose place on its pair no class decides."""
+from geoseg.nn.drawing import ANYWHERE, Drawing
 
 
 class SampleKey(NamedTuple):

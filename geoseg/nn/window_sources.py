@@ -57,12 +57,17 @@ class WindowSource:
 
     def __init__(self, scenes: Sequence[LabelledScene], places: Sequence[Place], size: int) -> None:
         self.legend = scenes[0].labels.legend
-        self.scenes = list(scenes)
+        self.labelled = list(scenes)
+        self.scenes = tuple(each.scene.path for each in scenes)
         self.places = list(places)
         self.size = size
 
     def __len__(self) -> int:
         return len(self.places)
+
+    def scene(self, index: int) -> int:
+        """Number of the scene of a window."""
+        return self.places[index].scene
 
     def name(self, index: int) -> str:
         """The scene of a window, and where it lies there."""
@@ -80,13 +85,13 @@ class WindowSource:
 
     def cut(self, place: Place) -> Cut:
         """Read a window with its labels."""
-        return next(cut_windows(self.scenes[place.scene], [place.window], self.size))
+        return next(cut_windows(self.labelled[place.scene], [place.window], self.size))
 
     def _pair(self, place: Place, cut: Cut) -> Pair:
         return Pair(self._name(place), cut.data, cut.mask, cut.valid)
 
     def _name(self, place: Place) -> str:
-        stem = os.path.basename(self.scenes[place.scene].scene.path)
+        stem = os.path.basename(self.scenes[place.scene])
         return f"{stem} row {place.window.row_off} col {place.window.col_off}"
 
 
@@ -131,7 +136,7 @@ class DrawnSource(WindowSource):
         return super().read(index, rng)
 
     def _draw(self, scene: int, rng: np.random.Generator) -> list[Window]:
-        grid = self.scenes[scene].scene.grid
+        grid = self.labelled[scene].scene.grid
         class_places = self._class_places[scene] if self._class_places else None
         draws = draw_windows(grid, self._sampling, rng, class_places)
         for _ in range(_ROUNDS):
@@ -164,8 +169,9 @@ def open_scenes(config: DataConfig, seed: int) -> TrainingData:
     )
     plan = plan_splits(grids, config.crop, config.crop, options)
     train, val = (_places(scenes, plan, split, config.crop) for split in ("train", "val"))
-    sampling = Sampling(method=config.method, size=config.crop)
-    class_places = _find_classes(scenes, seed) if config.method == "balanced" else None
+    balanced = config.sampling == "balanced"
+    sampling = Sampling(method="balanced" if balanced else "random", size=config.crop)
+    class_places = _find_classes(scenes, seed) if balanced else None
     source = DrawnSource(scenes, train, sampling, plan, class_places)
     stats, class_pixels = _measure(source, seed)
     val_source = WindowSource(scenes, val, config.crop)
@@ -229,7 +235,7 @@ def _find_classes(scenes: Sequence[LabelledScene], seed: int) -> list[ClassPlace
 
 def _measure(source: WindowSource, seed: int) -> tuple[BandStats, tuple[int, ...]]:
     """Bands and pixels of each class in the windows of the train split; in a part of many."""
-    scene = source.scenes[0].scene
+    scene = source.labelled[0].scene
     rng = np.random.default_rng((seed, 1))
     order = rng.permutation(len(source.places))[:_MEASURED_WINDOWS]
     accumulator = BandStatsAccumulator(scene.count, scene.dtype)

@@ -302,10 +302,10 @@ def scenes_config(folder, paths, **more):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("method", ["random", "balanced"])
+@pytest.mark.parametrize("method", ["uniform", "balanced"])
 def test_drawn_windows_never_touch_the_ground_of_validation(tmp_path, method):
     path = write_scene(tmp_path, "s", side=160)
-    data = open_scenes(scenes_config(tmp_path, [path], method=method, val_share=0.3), seed=5)
+    data = open_scenes(scenes_config(tmp_path, [path], sampling=method, val_share=0.3), seed=5)
     val = np.zeros((160, 160), bool)
     for _, window in data.val._source.places:
         val[window.toslices()] = True
