@@ -80,6 +80,7 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
         setup.data.legend,
         budget.total_steps,
         setup.data.class_pixels,
+        name_of=setup.data.train.name,
     )
     train_workers, val_workers = (_workers(setup, s) for s in (setup.data.train, setup.data.val))
     loaders = (

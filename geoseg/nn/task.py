@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from geoseg.errors import GeosegError, WorkError
+from geoseg.errors import GeosegError
 from geoseg.geo.legend import Legend
 from geoseg.nn.augment import Augment
 from geoseg.nn.config import TrainConfig
 from geoseg.nn.dataset import Batch
+from geoseg.nn.distributed import copy_of_first, sum_over_processes
+from geoseg.nn.epoch_losses import EpochLosses
 from geoseg.nn.losses import build_loss
 from geoseg.nn.metrics import ConfusionMatrix
 from geoseg.nn.models import SegmentationModel
@@ -23,9 +26,6 @@ from geoseg.nn.optim import build_optimizer
 from geoseg.nn.scaling import Scaling
 from geoseg.nn.schedules import Schedule
 from geoseg.nn.training_loss import TrainingLoss
-
-_STEPS_BETWEEN_CHECKS = 25
-"""On a GPU, asking whether a loss is a number would halt the queue of work at every step."""
 
 
 class SegmentationTask(pl.LightningModule):
@@ -38,6 +38,7 @@ class SegmentationTask(pl.LightningModule):
         legend: The classes.
         total_steps: Steps of the whole training, as far as is known at the step given.
         class_pixels: Labelled pixels of each class that is trained on, for class weights.
+        name_of: Gives the name of a pair that is trained on by its number.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class SegmentationTask(pl.LightningModule):
         legend: Legend,
         total_steps: Callable[[int], int],
         class_pixels: Sequence[int] | None = None,
+        *,
+        name_of: Callable[[int], str] | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -72,10 +75,9 @@ class SegmentationTask(pl.LightningModule):
         self._augment = Augment(
             config.augment, fill=fill, ignore=legend.ignore_index, seed=config.seed
         )
-        self._losses: list[Tensor] = []
-        self._checked = 0
-        self._steps_before = 0
-        self._val_losses: list[Tensor] = []
+        self.losses = EpochLosses(name_of, config.train.accumulate)
+        self._interrupted: dict[str, Any] | None = None
+        self._val_loss = torch.zeros(2)
         self._row: dict[str, float] = {}
 
     def forward(self, image: Tensor) -> Tensor:
@@ -83,15 +85,25 @@ class SegmentationTask(pl.LightningModule):
         logits: Tensor = self._outputs(self._scaling.apply(image))
         return logits
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the losses of the running epoch."""
+        checkpoint["running"] = self.losses.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the losses of the epoch that was interrupted, if one was."""
+        self._interrupted = dict(checkpoint["running"])
+
+    def on_train_start(self) -> None:
+        """Begin an epoch that was interrupted once more: Lightning tells nobody that it does."""
+        if self._interrupted is None or not self.trainer.fit_loop.restarted_mid_epoch:
+            return
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined] # no hints there
+            callback.on_train_epoch_start(self.trainer, self)
+        self.losses.load_state_dict(self._interrupted)
+
     def on_train_epoch_start(self) -> None:
-        """Begin the epoch's chance anew, so that a resumed run has the same."""
-        seed = np.random.SeedSequence((self._config.seed, self.current_epoch))
-        network_seed, augment_seed = (int(s) for s in seed.generate_state(2))
-        torch.manual_seed(network_seed)
-        if self._augment.generator is not None:
-            self._augment.generator.manual_seed(augment_seed)
-        self._losses, self._checked = [], 0
-        self._steps_before = self.global_step
+        """Begin to gather losses."""
+        self.losses.restart(self.global_step)
 
     def training_step(self, batch: Batch | GeosegError, index: int) -> Tensor:
         """Scale, augment, predict, and tell the loss.
@@ -100,20 +112,19 @@ class SegmentationTask(pl.LightningModule):
             GeosegError: If a sample could not be read.
             WorkError: If the loss is no number.
         """
-        del index
         batch = _opened(batch)
+        self._seed(index)
         image = self._scaling.apply(batch["image"])
         image, target, _ = self._augment(image, batch["target"], batch["valid"])
         loss: Tensor = self.training_loss(self._outputs(image), target)
-        self._losses.append(loss.detach())
-        if loss.device.type == "cpu" or len(self._losses) - self._checked >= _STEPS_BETWEEN_CHECKS:
-            self._check_losses()
+        self.losses.add(loss, batch.get("pair"))
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        """Begin counting anew."""
+        """Begin counting anew, with the same statistics of normalisations in all processes."""
+        copy_of_first(list(self.network.buffers()))
         self.confusion.reset()
-        self._val_losses = []
+        self._val_loss = torch.zeros(2, dtype=torch.float64, device=self.confusion.matrix.device)
 
     def validation_step(self, batch: Batch | GeosegError, index: int) -> None:
         """Predict, and count pixels.
@@ -124,16 +135,20 @@ class SegmentationTask(pl.LightningModule):
         del index
         batch = _opened(batch)
         logits = self(batch["image"])
-        labelled = (batch["target"] != self._legend.ignore_index).any()
-        if labelled:
-            self._val_losses.append(self.loss(logits, batch["target"]))
+        # Each batch weighs as many labelled pixels as it has: however samples are batched or
+        # shared among processes, the mean stays what it is.
+        labelled = (batch["target"] != self._legend.ignore_index).sum()
+        loss = self.loss(logits, batch["target"])
+        self._val_loss += torch.stack([loss * labelled, labelled])
         self.confusion.update(logits, batch["target"])
 
     def on_validation_epoch_end(self) -> None:
         """Derive the figures of the epoch from its one confusion matrix."""
+        self.confusion.matrix.copy_(sum_over_processes(self.confusion.matrix))
+        loss, labelled = sum_over_processes(self._val_loss).tolist()
         scores = self.confusion.scores(self._legend.names)
         self._row = {
-            "val/loss": _mean(self._val_losses),
+            "val/loss": loss / labelled if labelled else math.nan,
             "val/mean_iou": scores["mean_iou"],
             "val/pixel_accuracy": scores["pixel_accuracy"],
             "val/mean_f1": scores["mean_f1"],
@@ -146,9 +161,8 @@ class SegmentationTask(pl.LightningModule):
         Raises:
             WorkError: If a loss is no number.
         """
-        self._check_losses()
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        return {"lr": float(rate), "train/loss": _mean(self._losses), **self._row}
+        return {"lr": float(rate), "train/loss": self.losses.mean(), **self._row}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, with a schedule that goes on at each step."""
@@ -162,23 +176,16 @@ class SegmentationTask(pl.LightningModule):
     def _outputs(self, image: Tensor) -> Any:  # noqa: ANN401 - a tuple in training, see forward
         return self.network(image.contiguous(memory_format=torch.channels_last))
 
-    def _check_losses(self) -> None:
-        recent = self._losses[self._checked :]
-        if recent and not torch.isfinite(torch.stack(recent)).all():
-            bad = next(i for i, loss in enumerate(recent) if not torch.isfinite(loss))
-            raise WorkError(
-                f"step {self._steps_before + self._checked + bad + 1}",
-                f"the loss is {float(recent[bad])}",
-                "Lower optimizer.lr, or set train.precision to fp32",
-            )
-        self._checked = len(self._losses)
+    def _seed(self, index: int) -> None:
+        """Begin a step's chance anew, so that it depends on nothing that came before."""
+        place = (self._config.seed, self.current_epoch, index, self.global_rank)
+        network_seed, augment_seed = map(int, np.random.SeedSequence(place).generate_state(2))
+        torch.manual_seed(network_seed)
+        if self._augment.generator is not None:
+            self._augment.generator.manual_seed(augment_seed)
 
 
 def _opened(batch: Batch | GeosegError) -> Batch:
     if isinstance(batch, GeosegError):
         raise batch
     return batch
-
-
-def _mean(losses: list[Tensor]) -> float:
-    return float(torch.stack(losses).mean()) if losses else float("nan")
