@@ -43,6 +43,13 @@ class PairSource(Protocol):
 
     legend: Legend
 
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """Names of the scenes that pairs come from."""
+
+    def scene(self, index: int) -> int:
+        """Number of the scene that a pair comes from, in the order of `scenes`."""
+
     def __len__(self) -> int:
         """Number of pairs."""
 
@@ -71,6 +78,15 @@ class CachedSource:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """Those of the source."""
+        return self._source.scenes
+
+    def scene(self, index: int) -> int:
+        """As the source does."""
+        return self._source.scene(index)
 
     def name(self, index: int) -> str:
         """As the source does."""

@@ -54,10 +54,33 @@ def test_nothing_labelled_gives_nan_and_reset_forgets():
     matrix.update(torch.zeros(1, 2, 2, dtype=torch.int64), torch.zeros(1, 2, 2))
     assert matrix.matrix[0, 0] == 4
     matrix.reset()
-    assert matrix.matrix.sum() == 0
+    assert matrix.matrix.sum() == 0 and matrix.pixels.sum() == 0
 
 
 def test_it_moves_with_its_module_and_is_not_saved():
     holder = torch.nn.ModuleDict({"confusion": ConfusionMatrix(2)})
     assert not holder.state_dict()
-    assert "confusion.matrix" in dict(holder.named_buffers())
+    assert "confusion.matrices" in dict(holder.named_buffers())
+
+
+@pytest.mark.parametrize("classes", [2, 7])
+def test_each_group_has_the_matrix_of_sklearn(classes):
+    prediction, target = make_maps(classes, (6, 8, 5), seed=classes)
+    groups = np.array([2, 0, 2, 2, 0, 3])
+    valid = np.random.default_rng(9).random(target.shape) < 0.8
+    matrix = ConfusionMatrix(classes, groups=4)
+    for part in (slice(0, 4), slice(4, 6)):  # a group comes twice in a batch, and in two batches
+        arrays = (prediction[part], target[part], groups[part], valid[part])
+        matrix.update(*map(torch.from_numpy, arrays))
+    for group in range(4):
+        chosen = groups == group
+        seen = target[chosen] != 255
+        expected = np.zeros((classes, classes), np.int64)
+        if chosen.any():
+            expected = confusion_matrix(
+                target[chosen][seen], prediction[chosen][seen], labels=range(classes)
+            )
+        np.testing.assert_array_equal(matrix.matrices[group], expected)
+        assert matrix.pixels[group] == valid[chosen].sum()
+    np.testing.assert_array_equal(matrix.matrix, matrix.matrices.sum(0))
+    assert matrix.matrix.sum() == (target != 255).sum()
