@@ -195,7 +195,7 @@ def _try_arguments(config: OptimizerConfig) -> None:
     """Let the optimiser itself judge its values."""
     try:
         OPTIMIZERS[config.name]([Parameter(torch.zeros(1))], lr=config.lr, **_arguments(config))
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, LookupError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{config.name} refuses its options: {reason}") from error
 
