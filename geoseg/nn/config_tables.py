@@ -184,6 +184,16 @@ class LogConfig(Table):
     """Name of the run there; that of the run folder where not given."""
 
 
+class UnfreezeStage(Table):
+    """Frozen modules that train from an epoch on."""
+
+    epoch: int = Field(ge=2)
+    """The first epoch that they train in, counted from 1 as in metrics.csv."""
+
+    modules: tuple[str, ...] = Field(min_length=1)
+    """Their names, such as encoder.layer4."""
+
+
 class ModelConfig(Table):
     """The network."""
 
@@ -199,6 +209,15 @@ class ModelConfig(Table):
 
     options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of the architecture."""
+
+    freeze: Literal["none", "encoder"] | tuple[str, ...] = "none"
+    """What does not train: none, the encoder, or a list of modules by their names."""
+
+    unfreeze: tuple[UnfreezeStage, ...] = ()
+    """From which epoch on which of the frozen modules train after all."""
+
+    freeze_norm: bool = False
+    """Whether batch normalisations keep the statistics that they begin with."""
 
     @model_validator(mode="before")
     @classmethod

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,15 +16,15 @@ from geoseg.geo.legend import Legend
 from geoseg.nn.augment import Augment
 from geoseg.nn.config import TrainConfig
 from geoseg.nn.dataset import Batch
-from geoseg.nn.distributed import copy_of_first, sum_over_processes
+from geoseg.nn.distributed import copy_of_first
 from geoseg.nn.epoch_losses import EpochLosses
 from geoseg.nn.losses import build_loss
-from geoseg.nn.metrics import ConfusionMatrix
 from geoseg.nn.models import SegmentationModel
 from geoseg.nn.optim import build_optimizer
 from geoseg.nn.scaling import Scaling
 from geoseg.nn.schedules import Schedule
 from geoseg.nn.training_loss import TrainingLoss
+from geoseg.nn.validation import Validation
 
 
 class SegmentationTask(pl.LightningModule):
@@ -66,7 +65,7 @@ class SegmentationTask(pl.LightningModule):
             ignore=legend.ignore_index,
             aux_weight=config.loss.aux_weight,
         )
-        self.confusion = ConfusionMatrix(legend.count, legend.ignore_index)
+        self.validation = Validation(legend)  # replaced by one that knows the scenes
         self._config = config
         self._scaling = scaling
         self._legend = legend
@@ -77,7 +76,8 @@ class SegmentationTask(pl.LightningModule):
         )
         self.losses = EpochLosses(name_of, config.train.accumulate)
         self._interrupted: dict[str, Any] | None = None
-        self._val_loss = torch.zeros(2)
+        self.figures: dict[str, float] = {}
+        """Further ones of the epoch, which callbacks add before the journal writes its row."""
         self._row: dict[str, float] = {}
 
     def forward(self, image: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class SegmentationTask(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the losses of the running epoch."""
-        checkpoint["running"] = self.losses.state_dict()
+        checkpoint["running"] = {"epoch": self.current_epoch, **self.losses.state_dict()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the losses of the epoch that was interrupted, if one was."""
@@ -104,6 +104,7 @@ class SegmentationTask(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Begin to gather losses."""
         self.losses.restart(self.global_step)
+        self._row = {}
 
     def training_step(self, batch: Batch | GeosegError, index: int) -> Tensor:
         """Scale, augment, predict, and tell the loss.
@@ -123,8 +124,7 @@ class SegmentationTask(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Begin counting anew, with the same statistics of normalisations in all processes."""
         copy_of_first(list(self.network.buffers()))
-        self.confusion.reset()
-        self._val_loss = torch.zeros(2, dtype=torch.float64, device=self.confusion.matrix.device)
+        self.validation.reset()
 
     def validation_step(self, batch: Batch | GeosegError, index: int) -> None:
         """Predict, and count pixels.
@@ -135,25 +135,15 @@ class SegmentationTask(pl.LightningModule):
         del index
         batch = _opened(batch)
         logits = self(batch["image"])
-        # Each batch weighs as many labelled pixels as it has: however samples are batched or
-        # shared among processes, the mean stays what it is.
-        labelled = (batch["target"] != self._legend.ignore_index).sum()
-        loss = self.loss(logits, batch["target"])
-        self._val_loss += torch.stack([loss * labelled, labelled])
-        self.confusion.update(logits, batch["target"])
+        self.validation.update(logits, batch, self.loss(logits, batch["target"]))
 
     def on_validation_epoch_end(self) -> None:
-        """Derive the figures of the epoch from its one confusion matrix."""
-        self.confusion.matrix.copy_(sum_over_processes(self.confusion.matrix))
-        loss, labelled = sum_over_processes(self._val_loss).tolist()
-        scores = self.confusion.scores(self._legend.names)
-        self._row = {
-            "val/loss": loss / labelled if labelled else math.nan,
-            "val/mean_iou": scores["mean_iou"],
-            "val/pixel_accuracy": scores["pixel_accuracy"],
-            "val/mean_f1": scores["mean_f1"],
-            **{f"val/iou/{entry['name']}": entry["iou"] for entry in scores["classes"]},
-        }
+        """Derive the figures of the epoch from what was counted."""
+        self._row |= self.validation.figures()
+
+    def add_figures(self, figures: Mapping[str, float]) -> None:
+        """Put further figures into the row of the epoch that ends."""
+        self._row |= figures
 
     def take_row(self) -> dict[str, float]:
         """The figures of the epoch that ends.
@@ -162,7 +152,7 @@ class SegmentationTask(pl.LightningModule):
             WorkError: If a loss is no number.
         """
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        return {"lr": float(rate), "train/loss": self.losses.mean(), **self._row}
+        return {"lr": float(rate), "train/loss": self.losses.mean(), **self.figures, **self._row}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, with a schedule that goes on at each step."""
