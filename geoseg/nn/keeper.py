@@ -13,9 +13,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from geoseg.errors import ConfigError
-from geoseg.nn.checkpoints import write_checkpoint
+from geoseg.nn.checkpoints import await_validation, write_checkpoint
+from geoseg.nn.distributed import largest_of_all
 from geoseg.nn.journal import Journal, Row, as_task
 from geoseg.nn.loop_config import LoopConfig
+from geoseg.nn.sampling import EpochSampler
 
 logger = logging.getLogger(__name__)
 
@@ -23,28 +25,38 @@ logger = logging.getLogger(__name__)
 class Keeper(Callback):
     """Keeps the last and the best state of the network, and ends what gets no better.
 
-    Checkpoints are written after an epoch, but not so often that writing takes more than a
-    twentieth of the time; the last epoch's always.
+    Checkpoints are written within and after epochs, but not so often that writing takes more
+    than a twentieth of the time; the last epoch's always.
 
     Args:
         folder: Where `last.ckpt` and `best.ckpt` go.
         config: Tells what is monitored, and how long without a better figure is too long.
         journal: Has the figures.
+        sampler: The order of the training samples, which is kept as well.
     """
 
     writing_share = 0.05
     """Most of the time that goes into writing checkpoints."""
 
-    def __init__(self, folder: Path, config: LoopConfig, journal: Journal) -> None:
+    def __init__(
+        self, folder: Path, config: LoopConfig, journal: Journal, sampler: EpochSampler
+    ) -> None:
         self.last = folder / "last.ckpt"
         self.best = folder / "best.ckpt"
         self._mode, self._key = config.monitor.split()
         self._early_stop = config.early_stop
         self._journal = journal
+        self._sampler = sampler
         self._state: dict[str, Any] = {"best": math.nan, "epoch": 0, "confusion": []}
         self._best_weights: dict[str, Tensor] | None = None
         self._next_write = 0.0
         self._written_epoch = 0
+        self._validation_is_due = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() >= self._next_write
 
     @property
     def best_epoch(self) -> int:
@@ -68,21 +80,31 @@ class Keeper(Callback):
         row = self._journal.history[-1]
         figure = self._figure(row)
         if self._is_better(figure):
-            matrix = as_task(pl_module).confusion.matrix.tolist()
+            matrix = as_task(pl_module).validation.confusion.matrix.tolist()
             self._state = {"best": figure, "epoch": row["epoch"], "confusion": matrix}
             state = pl_module.state_dict()
             self._best_weights = {k: v.detach().to("cpu", copy=True) for k, v in state.items()}
         if self._is_stuck(row):
             logger.info("no better %s in %d epochs: training ends", self._key, self._early_stop)
             trainer.should_stop = True
-        if time.monotonic() >= self._next_write:
-            self._write(trainer)
+        (due,) = largest_of_all(self.is_due)
+        if due:
+            self.write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the last state."""
         del pl_module
         if self._written_epoch < len(self._journal.history):
-            self._write(trainer)
+            self.write(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the samples' order too; tell a resumed run if validation is what comes next."""
+        del pl_module
+        checkpoint["sampler"] = self._sampler.state_dict()
+        if self._validation_is_due:
+            await_validation(checkpoint["loops"]["fit_loop"], int(trainer.num_training_batches))
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps: the best figure, its epoch and confusion matrix."""
@@ -92,12 +114,19 @@ class Keeper(Callback):
         """Go on from the best figure of a checkpoint."""
         self._state = dict(state_dict)
 
-    def _write(self, trainer: Trainer) -> None:
+    def write(self, trainer: Trainer, *, validation_is_due: bool = False) -> None:
+        """Write the last state, and the best one if it is new; all processes call it.
+
+        Args:
+            trainer: Has the state.
+            validation_is_due: Whether the epoch's batches are done, and not its validation.
+        """
         began = time.monotonic()
-        if self._best_weights is not None:
+        if self._best_weights is not None and trainer.is_global_zero:
             # Before the last one, which says that it is there.
             write_checkpoint({"state_dict": self._best_weights}, self.best)
-            self._best_weights = None
+        self._best_weights = None
+        self._validation_is_due = validation_is_due
         trainer.save_checkpoint(self.last)
         self._written_epoch = len(self._journal.history)
         now = time.monotonic()

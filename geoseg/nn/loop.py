@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from geoseg.errors import WorkError
+from geoseg.nn.batch_end import BatchEnd
 from geoseg.nn.budget import Budget
 from geoseg.nn.checkpoints import AtomicCheckpointIO
 from geoseg.nn.dataset import CachedSource, PairSource, make_loader
@@ -24,6 +25,7 @@ from geoseg.nn.keeper import Keeper
 from geoseg.nn.setup import TrainSetup
 from geoseg.nn.signals import Signals
 from geoseg.nn.task import SegmentationTask
+from geoseg.nn.validation import Validation
 from geoseg.progress import Progress
 
 METRICS, CHECKPOINTS, EVENTS = "metrics.csv", "checkpoints", "tensorboard"
@@ -70,9 +72,11 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
     config = setup.config
     budget = Budget(config.train, setup.epoch_steps, progress)
     journal = Journal(run / METRICS, budget, setup.data.fingerprint, progress)
-    keeper = Keeper(run / CHECKPOINTS, config.train, journal)
+    keeper = Keeper(run / CHECKPOINTS, config.train, journal, setup.sampler)
+    signals = Signals()
+    decisions = BatchEnd(budget, signals, keeper)
     # The order counts: the journal writes the row that the keeper looks at and saves.
-    trainer = _make_trainer(setup, run, [budget, Signals(), journal, keeper])
+    trainer = _make_trainer(setup, run, [budget, signals, journal, keeper, decisions])
     task = SegmentationTask(
         setup.network,
         config,
@@ -82,9 +86,10 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
         setup.data.class_pixels,
         name_of=setup.data.train.name,
     )
+    task.validation = Validation(setup.data.legend, setup.data.val)
     train_workers, val_workers = (_workers(setup, s) for s in (setup.data.train, setup.data.val))
     loaders = (
-        make_loader(setup.train, config.train.batch_size, train_workers, setup.sampler),
+        make_loader(setup.train, setup.batch_size, train_workers, setup.sampler),
         make_loader(setup.val, _val_batch_size(setup), val_workers),
     )
     try:
@@ -106,6 +111,7 @@ def _make_trainer(setup: TrainSetup, run: Path, callbacks: list[pl.Callback]) ->
         devices=[device.index or 0] if device.type == "cuda" else 1,
         precision=_LIGHTNING_PRECISION[setup.precision],
         max_epochs=loop.epochs or -1,
+        accumulate_grad_batches=loop.accumulate,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         logger=_Events(run, name="", version=EVENTS, default_hp_metric=False),
@@ -139,7 +145,7 @@ def _workers(setup: TrainSetup, source: PairSource) -> int:
 def _val_batch_size(setup: TrainSetup) -> int:
     """As many pixels as in training, as far as whole samples allow."""
     form, crop = setup.val.form, setup.config.data.crop
-    return max(1, setup.config.train.batch_size * crop * crop // (form.height * form.width))
+    return max(1, setup.batch_size * crop * crop // (form.height * form.width))
 
 
 def _told(error: RuntimeError) -> Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -44,6 +45,9 @@ class Validation(nn.Module):
     scene_of_pair: Tensor
     """(pairs,) int64, the number of each pair's scene."""
 
+    loss: Tensor
+    """(2,) float64: the sum of the losses of all labelled pixels, and their number."""
+
     def __init__(self, legend: Legend, source: PairSource | None = None) -> None:
         super().__init__()
         self._legend = legend
@@ -54,33 +58,37 @@ class Validation(nn.Module):
         self.confusion = ConfusionMatrix(legend.count, legend.ignore_index, len(self.scenes))
         of_pair = torch.tensor(numbers, dtype=torch.int64)
         self.register_buffer("scene_of_pair", of_pair, persistent=False)
-        self._losses: list[Tensor] = []
+        self.register_buffer("loss", torch.zeros(2, dtype=torch.float64), persistent=False)
 
     def reset(self) -> None:
         """Begin anew."""
         self.confusion.reset()
-        self._losses = []
+        self.loss.zero_()
 
-    def update(self, logits: Tensor, batch: Batch, loss: Tensor | None) -> None:
+    def update(self, logits: Tensor, batch: Batch, loss: Tensor) -> None:
         """Count a batch.
 
         Args:
             logits: (n, classes, height, width).
             batch: Its `target` (n, height, width), `valid` and `pair`.
-            loss: Of the batch; None where nothing of it is labelled.
+            loss: Of the batch.
         """
-        pairs = batch.get("pair")
-        scenes = None if pairs is None or self.scenes == ("",) else self.scene_of_pair[pairs]
-        self.confusion.update(logits, batch["target"], scenes, batch.get("valid"))
-        if loss is not None:
-            self._losses.append(loss.detach().float())
+        target, pairs = batch["target"], batch.get("pair")
+        scenes = self.scene_of_pair[pairs] if pairs is not None and len(self.scenes) > 1 else None
+        self.confusion.update(logits, target, scenes, batch.get("valid"))
+        # Each batch weighs as many labelled pixels as it has: however samples are batched or
+        # shared among processes, the mean stays what it is.
+        labelled = (target != self._legend.ignore_index).sum()
+        summed = torch.where(labelled > 0, loss.detach() * labelled, 0.0)
+        self.loss += torch.stack([summed, labelled])
 
     def figures(self) -> dict[str, float]:
         """The figures of all that was counted, by all processes, by the names of their columns."""
         self.confusion.reduce()
+        loss, labelled = sum_over_processes(self.loss).tolist()
         found = self.confusion.scores(self._legend.names)
         return {
-            "val/loss": self._mean_loss(),
+            "val/loss": loss / labelled if labelled else math.nan,
             **{f"val/{key}": found[key] for key in SUMMARY},
             **{f"val/iou/{entry['name']}": entry["iou"] for entry in found["classes"]},
         }
@@ -90,15 +98,6 @@ class Validation(nn.Module):
         matrices, seen = self.confusion.matrices.cpu(), self.confusion.pixels.cpu()
         labelled = matrices.sum(dim=(1, 2))
         return {"matrices": matrices.clone(), "pixels": torch.stack([seen, seen, labelled], dim=1)}
-
-    def _mean_loss(self) -> float:
-        device = self.confusion.pixels.device
-        total = torch.zeros(2, dtype=torch.float64, device=device)
-        if self._losses:
-            total[0] = torch.stack(self._losses).double().sum()
-            total[1] = len(self._losses)
-        total_loss, batches = sum_over_processes(total).tolist()
-        return float(total_loss / batches) if batches else float("nan")
 
 
 def scene_figures(counts: Counts, names: Sequence[str]) -> dict[str, float]:

@@ -93,7 +93,7 @@ def test_figures_come_from_one_matrix_over_all_batches():
     assert task._row["val/mean_iou"] == pytest.approx(np.mean(ious))
     assert [task._row[f"val/iou/c{v}"] for v in (0, 1, 7)] == pytest.approx(ious)
     assert task._row["val/pixel_accuracy"] == pytest.approx((truth == guess).mean())
-    assert task.confusion.matrix.sum() == seen.sum()
+    assert task.validation.confusion.matrix.sum() == seen.sum()
 
 
 def test_a_validation_without_labels_has_no_figures():
