@@ -152,12 +152,15 @@ def _open_run(run: Path, setup: TrainSetup, *, resume: bool) -> Path | None:
     if not last.is_file():
         logger.info("%s has no checkpoint yet; training starts from the beginning", run)
         return None
-    state = read_checkpoint(last)["callbacks"][Journal.__qualname__]
+    checkpoint = read_checkpoint(last)
+    state, running = checkpoint["callbacks"][Journal.__qualname__], checkpoint["running"]
     if state["fingerprint"] != setup.data.fingerprint:
         raise ConfigError(run, "the data are not those of the run", "Train anew on the new data")
     epochs = len(state["history"])
-    setup.sampler.set_epoch(epochs)
-    logger.info("goes on after epoch %d", epochs)
+    batches = len(running["losses"]) if running["epoch"] == epochs else 0
+    setup.sampler.load_state_dict(checkpoint["sampler"])
+    setup.sampler.set_epoch(epochs, batches * setup.batch_size)
+    logger.info("goes on after epoch %d and %d batches of the next", epochs, batches)
     return last
 
 

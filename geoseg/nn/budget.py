@@ -28,6 +28,7 @@ class Budget(Callback):
         self._seconds_before = 0.0
         self._started = time.monotonic()
         self._task: Task | None = None
+        self._counted = 0
         self._close: Callable[[], object] = lambda: None
 
     @property
@@ -39,18 +40,33 @@ class Budget(Callback):
         """Open the progress task; a resumed run begins where it was."""
         del pl_module
         self._started = time.monotonic()
-        self._end_if_spent(trainer)  # a resumed run may have had its share
+        is_whole = not trainer.fit_loop.restarted_mid_epoch  # else validation is still due
+        if self._config.steps is not None and is_whole and self.is_spent(trainer):
+            trainer.should_stop = True  # a resumed run may have had its share
         context = self._progress.task("train", self._total, "step")
         self._task = context.__enter__()
         self._close = lambda: context.__exit__(None, None, None)
         if trainer.global_step:
             self._task.advance(trainer.global_step)
+        self._counted = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
-        """Count the step; ask for the end when the budget is spent."""
-        if self._task is not None:
-            self._task.advance()
-        self._end_if_spent(trainer)
+        """Count the step."""
+        if self._task is not None and trainer.global_step > self._counted:
+            self._task.advance(trainer.global_step - self._counted)
+        self._counted = trainer.global_step
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ask for the end where a run was resumed after its last step."""
+        del pl_module
+        if self._config.steps is not None and self.is_spent(trainer):
+            trainer.should_stop = True
+
+    def is_spent(self, trainer: Trainer) -> bool:
+        """Whether the steps or minutes are over."""
+        if self._config.minutes is not None:
+            return self.seconds >= self._config.minutes * 60
+        return self._config.steps is not None and trainer.global_step >= self._config.steps
 
     def total_steps(self, step: int) -> int:
         """Steps of the whole training, as far as is known at a step."""
@@ -79,10 +95,3 @@ class Budget(Callback):
     def _end(self) -> None:
         self._close()
         self._close = lambda: None
-
-    def _end_if_spent(self, trainer: Trainer) -> None:
-        spent = self._config.steps is not None and trainer.global_step >= self._config.steps
-        if self._config.minutes is not None:
-            spent = self.seconds >= self._config.minutes * 60
-        if spent:
-            trainer.should_stop = True

@@ -82,3 +82,27 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, Mapping) or "state_dict" not in content:
         raise ConfigError(path, "is no training checkpoint", "Train again without --resume")
     return dict(content)
+
+
+def await_validation(loops: dict[str, Any], batches: int) -> None:
+    """Change the state of Lightning's loops to one that goes on with the epoch's validation.
+
+    Lightning goes on with the next batch, or after a validation; where an epoch's batches are
+    done it would leave its validation out. A validation that seems to have been interrupted is
+    done again, from its first batch on.
+
+    Args:
+        loops: What Lightning's fit loop keeps in a checkpoint.
+        batches: Of an epoch.
+    """
+    done = {"ready": batches, "started": batches, "processed": batches, "completed": batches}
+    none = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
+    training = loops["epoch_loop.batch_progress"]
+    training["current"] = done
+    training["total"]["completed"] = training["total"]["processed"]
+    training["is_last_batch"] = True
+    loops["epoch_loop.val_loop.batch_progress"] = {
+        "total": {**none, "ready": 1, "started": 1},
+        "current": none,
+        "is_last_batch": False,
+    }

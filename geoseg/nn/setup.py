@@ -66,9 +66,16 @@ class TrainSetup:
 
     @property
     def epoch_steps(self) -> int:
-        """Steps of an epoch."""
-        size, samples = self.config.train.batch_size, len(self.sampler)
-        return max(1, samples // size)
+        """Steps of the optimizer in an epoch; the last one may take fewer batches."""
+        batches = max(1, len(self.sampler) // self.batch_size)
+        return -(-batches // self.config.train.accumulate)
+
+    @property
+    def batch_size(self) -> int:
+        """Samples that one process takes at once."""
+        size = self.config.train.batch_size
+        assert size != "auto", "found when the loop begins"
+        return size
 
 
 def prepare(config: TrainConfig) -> TrainSetup:
@@ -88,7 +95,10 @@ def prepare(config: TrainConfig) -> TrainSetup:
     means = tuple(float(np.nan_to_num(mean)) for mean in data.stats.mean)
     fill = scaling.mean or means  # missing pixels are the same in training and in prediction
     crop, (height, width) = config.data.crop, data.shape
-    train_form = SampleForm(height=crop, width=crop, fill=fill, seed=config.seed, random=True)
+    train_form = SampleForm(
+        height=crop, width=crop, fill=fill, seed=config.seed, random=True,
+        cat_max_ratio=config.data.cat_max_ratio,
+    )  # fmt: skip
     val_form = SampleForm(height=height, width=width, fill=fill, seed=config.seed, random=False)
     return TrainSetup(
         config=config,
@@ -100,7 +110,7 @@ def prepare(config: TrainConfig) -> TrainSetup:
         precision=precision,
         train=SampleDataset(data.train, train_form),
         val=SampleDataset(data.val, val_form),
-        sampler=EpochSampler(len(data.train), config.data.samples or data.samples, config.seed),
+        sampler=EpochSampler(data.drawing, config.data.samples or data.samples, config.seed),
         class_weights=resolve_class_weights(
             config.loss, classes=data.legend.count, class_pixels=data.class_pixels
         ),

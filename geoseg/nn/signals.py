@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in training: it ends at the end of a batch."""
+"""Ctrl-C and SIGTERM in training: it is saved and ends at the end of a batch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,17 @@ class TrainingStopped(Exception):  # noqa: N818 - no error: the user stopped the
 
 
 class Signals(Callback):
-    """Ends training at a batch's end after Ctrl-C or SIGTERM; a second Ctrl-C ends at once."""
+    """Listens for Ctrl-C and SIGTERM.
 
-    def __init__(self) -> None:
-        self._received: int | None = None
+    Args:
+        patient: Whether a second signal is taken for the first one coming twice, as it does
+            where a terminal and a launcher both send it; else it ends training at once.
+    """
+
+    def __init__(self, *, patient: bool = False) -> None:
+        self.received = 0
+        """Number of the signal that came; 0 where none did."""
+        self._patient = patient
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -31,14 +38,6 @@ class Signals(Callback):
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._receive)
-
-    def on_train_batch_end(self, *_: object) -> None:
-        """Stop here if a signal came."""
-        self._stop_if_asked()
-
-    def on_validation_batch_end(self, *_: object) -> None:
-        """Stop here if a signal came."""
-        self._stop_if_asked()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the signals back to who had them."""
@@ -51,14 +50,10 @@ class Signals(Callback):
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self._received is not None:
+        if self.received and not self._patient:
             raise TrainingStopped(number)
-        self._received = number
+        self.received = number
 
     def _give_back(self) -> None:
         while self._before:
             signal.signal(*self._before.popitem())
-
-    def _stop_if_asked(self) -> None:
-        if self._received is not None:
-            raise TrainingStopped(self._received)
