@@ -6,14 +6,14 @@ import os
 import pickle
 import signal
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 import torch
-from affine import Affine
 from PIL import Image
+from small_land import configure_land, make_land
 from torch_threads import one_thread
 
 import geoseg
@@ -22,24 +22,7 @@ from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.config import load_config, parse_config
 from geoseg.nn.keeper import Keeper
 from geoseg.progress import Progress
-from geoseg.tile import TileOptions
 from geoseg.train import train
-
-SIDE = 96
-LEGEND = """
-[[classes]]
-value = 0
-name = "field"
-color = "#e0c080"
-[[classes]]
-value = 1
-name = "roof"
-color = "#c04040"
-[[classes]]
-value = 2
-name = "water"
-color = "#4060c0"
-"""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -51,48 +34,12 @@ def _one_thread():
 @pytest.fixture(scope="module")
 def land(tmp_path_factory):
     """A scene of two noisy bands, its labels with an unknown corner, and a tile set of it."""
-    folder = tmp_path_factory.mktemp("land")
-    rng = np.random.default_rng(0)
-    rows, cols = np.mgrid[:SIDE, :SIDE]
-    classes = ((np.sin(rows / 5) + np.cos(cols / 7) > 0.6) * 1).astype(np.uint8)
-    classes[np.sin(rows / 9 + 1) * np.sin(cols / 8) < -0.5] = 2
-    means = np.array([[1000, 3000, 2000], [4000, 2000, 500]])
-    image = (means[:, classes] + rng.normal(0, 600, (2, SIDE, SIDE))).clip(0).astype(np.uint16)
-    profile = {
-        "driver": "GTiff", "height": SIDE, "width": SIDE, "crs": "EPSG:32632",
-        "transform": Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000),
-    }  # fmt: skip
-    with rasterio.open(folder / "scene.tif", "w", count=2, dtype="uint16", **profile) as file:
-        file.write(image)
-        file.descriptions = ("red", "nir")
-    classes[:10, :10] = 255
-    with rasterio.open(
-        folder / "labels.tif", "w", count=1, dtype="uint8", nodata=255, **profile
-    ) as file:
-        file.write(classes, 1)
-    (folder / "legend.toml").write_text(LEGEND)
-    geoseg.tile(
-        [str(folder / "scene.tif")], str(folder / "labels.tif"), folder / "tiles",
-        TileOptions(size=16, split=(0.75, 0.25, 0)), legend=folder / "legend.toml",
-    )  # fmt: skip
-    return folder
+    return make_land(tmp_path_factory.mktemp("land"))
 
 
 @pytest.fixture
 def configure(land):
-    def _configure(**tables):
-        base = {
-            "name": "roofs",
-            "data": {"tiles": [str(land / "tiles")], "crop": 16},
-            "model": {"arch": "linear"},
-            "optimizer": {"lr": 0.05},
-            "train": {"epochs": 4, "device": "cpu", "precision": "fp32", "workers": 0},
-        }
-        for name, table in tables.items():
-            base[name] = {**base.get(name, {}), **table} if isinstance(table, dict) else table
-        return parse_config(base)
-
-    return _configure
+    return partial(configure_land, land)
 
 
 def read_metrics(run):
