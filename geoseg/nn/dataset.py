@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from geoseg.errors import GeosegError, LabelError
 from geoseg.geo.legend import Legend
+from geoseg.nn.cropping import CropRule
+from geoseg.nn.drawing import ANYWHERE
 from geoseg.nn.sampling import EpochSampler, SampleKey
 
 Batch = dict[str, Tensor]
@@ -56,12 +58,12 @@ class PairSource(Protocol):
     def name(self, index: int) -> str:
         """What a person knows a pair by: its file, or its place on a scene."""
 
-    def read(self, index: int, rng: np.random.Generator) -> Pair:
-        """Read a pair; a source that draws windows draws by `rng`."""
+    def read(self, index: int, rng: np.random.Generator, focus: int = ANYWHERE) -> Pair:
+        """Read a pair; a source that draws windows draws by `rng`, around a pixel of `focus`."""
 
 
 class CachedSource:
-    """Keeps pairs in memory while there is room; only for sources that ignore `rng`.
+    """Keeps pairs in memory while there is room; only for sources that read the same each time.
 
     Args:
         source: Reads the pairs.
@@ -96,11 +98,11 @@ class CachedSource:
         """Leave each of several workers its part of the room."""
         self._room //= max(workers, 1)
 
-    def read(self, index: int, rng: np.random.Generator) -> Pair:
+    def read(self, index: int, rng: np.random.Generator, focus: int = ANYWHERE) -> Pair:
         """As the source does; a pair that was kept is not read again."""
         pair = self._kept.get(index)
         if pair is None:
-            pair = self._source.read(index, rng)
+            pair = self._source.read(index, rng, focus)
             size = pair.image.nbytes + pair.mask.nbytes + pair.valid.nbytes
             # Epochs go through all pairs: none is worth more than another.
             if size <= self._room:
@@ -128,6 +130,10 @@ class SampleForm:
     random: bool
     """Whether crops are placed at random, or in the middle."""
 
+    cat_max_ratio: float = 1.0
+    """Share of its labelled pixels that one class may cover before a crop at random is drawn
+    again; the last of ten stays."""
+
 
 class SampleDataset(Dataset[Batch]):
     """Pairs, cropped and padded to one size.
@@ -146,6 +152,12 @@ class SampleDataset(Dataset[Batch]):
         self.source = source
         self.form = form
         self._fill = np.array(form.fill, np.float32)[:, None, None]
+        self._rule = CropRule(
+            height=form.height,
+            width=form.width,
+            ignore=source.legend.ignore,
+            cat_max_ratio=form.cat_max_ratio,
+        )
 
     def __len__(self) -> int:
         return len(self.source)
@@ -169,8 +181,8 @@ class SampleDataset(Dataset[Batch]):
             GeosegError: If it cannot be read.
         """
         rng = np.random.default_rng((self.form.seed, key.epoch, key.position))
-        sample = self._sample(self.source.read(key.pair, rng), rng)
-        return {**sample, "pair": torch.tensor(key.pair)}
+        pair = self._crop(self.source.read(key.pair, rng, key.focus), rng, key.focus)
+        return {**self._sample(pair), "pair": torch.tensor(key.pair)}
 
     def pair(self, index: int) -> Pair:
         """Read a pair as it is, cropped like its sample but neither filled nor padded.
@@ -181,8 +193,7 @@ class SampleDataset(Dataset[Batch]):
         rng = np.random.default_rng((self.form.seed, 0, index))
         return self._crop(self.source.read(index, rng), rng)
 
-    def _sample(self, pair: Pair, rng: np.random.Generator) -> Batch:
-        pair = self._crop(pair, rng)
+    def _sample(self, pair: Pair) -> Batch:
         height, width = pair.mask.shape
         known = np.isfinite(pair.image) & pair.valid if _is_float(pair.image) else pair.valid
         image = np.empty((len(pair.image), self.form.height, self.form.width), np.float32)
@@ -196,12 +207,17 @@ class SampleDataset(Dataset[Batch]):
         arrays = {"image": image, "target": target, "valid": valid}
         return {key: torch.from_numpy(array) for key, array in arrays.items()}
 
-    def _crop(self, pair: Pair, rng: np.random.Generator) -> Pair:
-        spare_rows = max(pair.mask.shape[0] - self.form.height, 0)
-        spare_cols = max(pair.mask.shape[1] - self.form.width, 0)
-        row, col = spare_rows // 2, spare_cols // 2
+    def _crop(self, pair: Pair, rng: np.random.Generator, focus: int = ANYWHERE) -> Pair:
         if self.form.random:
-            row, col = int(rng.integers(spare_rows + 1)), int(rng.integers(spare_cols + 1))
+            value = None if focus == ANYWHERE else self.source.legend.values[focus]
+            row, col = self._rule.place(pair.mask, rng, value)
+        else:
+            row, col = (
+                max(length - side, 0) // 2
+                for length, side in zip(
+                    pair.mask.shape, (self.form.height, self.form.width), strict=True
+                )
+            )
         rows, cols = slice(row, row + self.form.height), slice(col, col + self.form.width)
         return Pair(
             pair.name, pair.image[:, rows, cols], pair.mask[rows, cols], pair.valid[rows, cols]

@@ -26,7 +26,7 @@ ANYWHERE = -1
 class Group(NamedTuple):
     """Pairs that together get a share of the draws: one of several tile sets."""
 
-    pairs: range
+    pairs: Numbers
     """Their numbers."""
 
     share: float
@@ -97,7 +97,7 @@ class Drawing:
         shares = np.array([group.share for group in self.groups])
         counts = np.bincount(systematic(shares, count, rng), minlength=len(shares))
         parts = [
-            self._draw(np.array(group.pairs), int(n), rng, losses)
+            self._draw(group.pairs, int(n), rng, losses)
             for group, n in zip(self.groups, counts, strict=True)
         ]
         return _mixed(parts, rng)

@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import shapely
 
 from geoseg.errors import TileSetError
 from geoseg.geo.legend import Legend
 from geoseg.geo.stats import BandStats, BandStatsAccumulator
-from geoseg.geo.tileset import Tile, TileSet
+from geoseg.geo.tileset import TileSet
 from geoseg.nn.config_tables import DataConfig
 from geoseg.nn.dataset import CachedSource, Pair, PairSource
+from geoseg.nn.drawing import ANYWHERE, Drawing
+from geoseg.nn.pair_checks import check_pair
+from geoseg.nn.tile_draws import keep_labelled, keep_weighted, plan_draws
+from geoseg.nn.tile_split import TilePair, part_tiles
 
 logger = logging.getLogger(__name__)
-
-TilePair = tuple[TileSet, Tile]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,11 @@ class TrainingData:
     """Height and width of the largest pair of `val`."""
 
     samples: int
-    """Samples that show the training part once."""
+    """Samples of an epoch where nobody says: such as show the training part once, and what
+    sampling repeats of it."""
+
+    drawing: Drawing
+    """How often each pair of `train` comes."""
 
     legend: Legend
     """The classes."""
@@ -75,23 +80,30 @@ class TileSource:
     def __init__(self, tiles: Sequence[TilePair]) -> None:
         self.legend = tiles[0][0].legend
         self._tiles = list(tiles)
+        self.scenes = tuple(dict.fromkeys(tile.scene for _, tile in self._tiles))
+        self._scene_numbers = {scene: number for number, scene in enumerate(self.scenes)}
 
     def __len__(self) -> int:
         return len(self._tiles)
+
+    def scene(self, index: int) -> int:
+        """Number of the scene that a tile was cut from."""
+        return self._scene_numbers[self._tiles[index][1].scene]
 
     def name(self, index: int) -> str:
         """The file of a tile's image."""
         return str(self._tiles[index][1].image)
 
-    def read(self, index: int, rng: np.random.Generator) -> Pair:
-        """Read a tile; `rng` is not used.
+    def read(self, index: int, rng: np.random.Generator, focus: int = ANYWHERE) -> Pair:
+        """Read a tile; neither `rng` nor `focus` is used.
 
         Raises:
-            TileSetError: If a file is damaged.
+            TileSetError: If a file is damaged, or an image holds infinite values or nothing.
         """
-        del rng
+        del rng, focus
         tileset, tile = self._tiles[index]
-        return Pair(tile.name, *tileset.read_tile(tile))
+        pair = Pair(tile.name, *tileset.read_tile(tile))
+        return check_pair(pair, self.legend.ignore, TileSetError)
 
 
 def open_tiles(config: DataConfig) -> TrainingData:
@@ -102,18 +114,21 @@ def open_tiles(config: DataConfig) -> TrainingData:
 
     Raises:
         TileSetError: If a set is damaged, the sets differ in legend or bands, or a split is
-            empty.
+            empty or has no label.
+        ConfigError: If weights or ratios do not fit the sets.
     """
     sets = [TileSet.open(path) for path in config.tiles]
     for other in sets[1:]:
         _check_alike(sets[0], other)
-    train: list[TilePair] = [(s, tile) for s in sets for tile in s.split("train")]
-    val: list[TilePair] = [(s, tile) for s in sets for tile in s.split("val")]
-    is_parted = not val and bool(train)
-    if is_parted:
-        train, val = _part_tiles(train, config)
+    train = keep_labelled([(s, tile) for s in sets for tile in s.split("train")], "train")
+    val = keep_labelled([(s, tile) for s in sets for tile in s.split("val")], "val")
     if not train:
         raise TileSetError(sets[0].root, "has no train tiles", "Tile again with a larger share")
+    is_parted = not val
+    if is_parted:
+        train, val = part_tiles(train, config.val_share)
+    train, weights = keep_weighted(train, sets, config.tile_weights)
+    drawing = plan_draws(train, sets, config, weights)
     first = sets[0]
     cache_bytes = config.cache_mb * 2**20
     side = max(tileset.size for tileset, _ in val)
@@ -121,7 +136,8 @@ def open_tiles(config: DataConfig) -> TrainingData:
         train=CachedSource(TileSource(train), _bytes(train), cache_bytes * 3 // 4),
         val=CachedSource(TileSource(val), _bytes(val), cache_bytes // 4),
         shape=(side, side),
-        samples=len(train),
+        samples=drawing.natural_count,
+        drawing=drawing,
         legend=first.legend,
         band_names=first.band_names,
         dtype=first.dtype,
@@ -129,7 +145,7 @@ def open_tiles(config: DataConfig) -> TrainingData:
         stats=_measure(train) if is_parted or len(sets) > 1 else first.stats,
         resolution=first.resolution,
         crs=first.crs.to_wkt() if first.crs else None,
-        fingerprint=fingerprint([s.fingerprint for s in sets]),
+        fingerprint=fingerprint([*(s.fingerprint for s in sets), *(weights or ())]),
     )
 
 
@@ -186,62 +202,6 @@ def _differ(one: float | None, other: float | None) -> bool:
     if one is None or other is None:
         return one is not other
     return abs(one - other) > 0.25 * one
-
-
-def _part_tiles(tiles: list[TilePair], config: DataConfig) -> tuple[list[TilePair], list[TilePair]]:
-    """Take the last tiles, scene by scene and row by row, for validation; drop what overlaps."""
-    subject = tiles[0][0].root
-    if not config.val_share:
-        raise TileSetError(
-            subject, "has no val tiles", "Tile again with a share for val, or set data.val_share"
-        )
-    count = max(1, round(len(tiles) * config.val_share))
-    in_order = sorted(tiles, key=lambda t: (str(t[0].root), t[1].scene, t[1].row, t[1].col))
-    train, val = in_order[:-count], in_order[-count:]
-    kept = [
-        pair for pair, shares in zip(train, _share_ground(train, val), strict=True) if not shares
-    ]
-    if not kept:
-        raise TileSetError(
-            subject, "all train tiles overlap those for validation", "Set a smaller data.val_share"
-        )
-    if len(kept) < len(train):
-        logger.info("%d train tiles left out, they overlap validation", len(train) - len(kept))
-    return kept, val
-
-
-def _share_ground(tiles: list[TilePair], others: list[TilePair]) -> list[bool]:
-    """Whether each tile shares ground with any of the others, by pixels or by footprints."""
-    boxes = [(_ground_key(s, t), t.col, t.row, t.col + s.size, t.row + s.size) for s, t in others]
-    found = []
-    for tileset, tile in tiles:
-        key, size = _ground_key(tileset, tile), tileset.size
-        found.append(
-            any(
-                key == other
-                and left < tile.col + size and tile.col < right
-                and top < tile.row + size and tile.row < bottom
-                for other, left, top, right, bottom in boxes
-            )
-            or _footprints_overlap(tileset, tile, others)
-        )  # fmt: skip
-    return found
-
-
-def _ground_key(tileset: TileSet, tile: Tile) -> tuple[str, float | None]:
-    return tile.scene, tileset.resolution
-
-
-def _footprints_overlap(tileset: TileSet, tile: Tile, others: list[TilePair]) -> bool:
-    outline = tile.footprint
-    if outline is None:
-        return False
-    return any(
-        other.footprint is not None
-        and other_set.crs == tileset.crs
-        and shapely.area(shapely.intersection(outline, other.footprint)) > 1e-4 * outline.area
-        for other_set, other in others
-    )
 
 
 def _measure(tiles: Sequence[TilePair]) -> BandStats:

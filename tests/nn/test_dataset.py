@@ -48,7 +48,7 @@ class ListSource:
     def name(self, index):
         return self.pairs[index].name
 
-    def read(self, index, rng):
+    def read(self, index, rng, focus=-1):
         self.reads += 1
         return self.pairs[index]
 
