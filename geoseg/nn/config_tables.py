@@ -152,6 +152,9 @@ class ValidateConfig(Table):
     assume_crs: str | None = None
     """CRS of scenes that have none; "none" takes them as plain pixels."""
 
+    scale: float | None = Field(default=None, gt=0)
+    """Multiplied to the scenes' values gives them the units of training."""
+
     window: int | None = Field(default=None, ge=1)
     """Side of the windows in pixels; `data.crop` where not given."""
 
@@ -222,7 +225,11 @@ class ModelConfig(Table):
     @model_validator(mode="before")
     @classmethod
     def _fill_encoder(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the user gave
-        if isinstance(values, dict) and "encoder" not in values:
+        if not isinstance(values, dict):
+            return values
+        # What follows is checked as Python's values, and a list is no tuple there.
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        if "encoder" not in values:
             encoder = encoder_of(str(values.get("weights", "")))
             return values if encoder is None else {**values, "encoder": encoder}
         return values
