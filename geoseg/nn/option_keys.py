@@ -5,41 +5,56 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from geoseg.errors import InputError
 
-_KEYS = {
-    **{
-        f"--{key.replace('_', '-')}": f"data.{key}"
-        for key in (
-            *("labels", "label_field", "label_layer", "label_extent", "label_buffer", "legend"),
-            *("bands", "resolution", "assume_crs", "block"),
-        )
-    },
-    "--label-crs": "data.assume_crs",
-    "--size": "data.crop",
-    "--split-by": "data.split",
-    "--split": "data.val_share",
-    # What only tiles can be cut with.
+_LABELS = ("labels", "label_field", "label_layer", "label_extent", "label_buffer")
+_SCENES = ("bands", "resolution", "assume_crs")
+
+
+def _keys(table: str, *names: str) -> dict[str, str]:
+    return {f"--{name.replace('_', '-')}": f"{table}.{name}" for name in names}
+
+
+_ONLY_TILES = {
     "--expand-palette": "geoseg tile --expand-palette",
     "--trust-vrt": "geoseg tile --trust-vrt",
+}
+"""What only tiles can be cut with."""
+
+_KEYS = {
+    "data": {
+        **_keys("data", *_LABELS, *_SCENES, "legend", "block"),
+        "--label-crs": "data.assume_crs",
+        "--size": "data.crop",
+        "--split-by": "data.split",
+        "--split": "data.val_share",
+        **_ONLY_TILES,
+    },
+    "validate": {
+        **_keys("validate", *_LABELS, *_SCENES, "scale", "window", "stride", "blend"),
+        "--label-crs": "validate.assume_crs",
+        **_ONLY_TILES,
+    },
 }
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 
 
 @contextmanager
-def keys_for_options() -> Iterator[None]:
+def keys_for_options(table: Literal["data", "validate"] = "data") -> Iterator[None]:
     """Within it, what errors call an option becomes the key that stands for it in training.
+
+    Args:
+        table: Where the keys stand.
 
     Raises:
         InputError: As raised inside, of the same class.
     """
+    keys = _KEYS[table]
     try:
         yield
     except InputError as error:
-        subject = _KEYS.get(error.subject, error.subject)
-        raise type(error)(subject, error.problem, _with_keys(error.cure)) from error
-
-
-def _with_keys(cure: str) -> str:
-    return _OPTION.sub(lambda found: _KEYS.get(found[0], found[0]), cure)
+        subject = keys.get(error.subject, error.subject)
+        cure = _OPTION.sub(lambda found: keys.get(found[0], found[0]), error.cure)
+        raise type(error)(subject, error.problem, cure) from error

@@ -3,7 +3,7 @@
 import pytest
 
 from geoseg.errors import ConfigError, LabelError, WorkError
-from geoseg.nn.config_tables import DataConfig
+from geoseg.nn.config_tables import DataConfig, ValidateConfig
 from geoseg.nn.option_keys import _KEYS, keys_for_options
 
 
@@ -37,6 +37,15 @@ def test_other_errors_pass():
     assert caught.value is error
 
 
-def test_keys_exist():
-    keys = {key.removeprefix("data.") for key in _KEYS.values() if key.startswith("data.")}
-    assert keys <= set(DataConfig.model_fields)
+@pytest.mark.parametrize(("table", "model"), [("data", DataConfig), ("validate", ValidateConfig)])
+def test_keys_exist(table, model):
+    names = [key.partition(".") for key in _KEYS[table].values()]
+    assert {key for place, _, key in names if place == table} <= set(model.model_fields)
+    assert table in {place for place, _, _ in names}
+
+
+def test_keys_of_whole_scenes_are_those_of_their_table():
+    with pytest.raises(ConfigError) as caught, keys_for_options("validate"):
+        raise ConfigError("--bands", "has 2", "Give --scale or --stride, not --block")
+    expected = "validate.bands: has 2. Give validate.scale or validate.stride, not --block."
+    assert str(caught.value) == expected

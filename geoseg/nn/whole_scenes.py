@@ -1,0 +1,101 @@
+"""Whole scenes that a network is judged on while it learns, as its users will use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from geoseg.geo.comparing import Comparison
+from geoseg.geo.legend import Legend
+from geoseg.nn.distributed import sum_over_processes
+from geoseg.nn.journal import as_task
+from geoseg.nn.models import SegmentationModel
+from geoseg.nn.validation import Counts, counts_of, scene_figures
+
+
+class WholeScenes(Protocol):
+    """Scenes with labels, and the engine that predicts them."""
+
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """Their paths."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The path of each one's labels."""
+
+    def compare(
+        self, network: SegmentationModel, place: int, beat: Callable[[], None]
+    ) -> Comparison:
+        """Predict one of them, and count the pixels against its labels.
+
+        Args:
+            network: As it is now; it is left as it is.
+            place: Which scene.
+            beat: Called now and then; what it raises ends the work.
+        """
+
+
+class SceneScores(Callback):
+    """Judges the network on whole scenes, within a validation.
+
+    Several processes share the scenes among them.
+
+    Args:
+        whole: The scenes.
+        legend: The classes.
+        every: Validations from one to the next.
+        beat: Called now and then; what it raises ends the work.
+    """
+
+    def __init__(
+        self, whole: WholeScenes, legend: Legend, every: int, beat: Callable[[], None]
+    ) -> None:
+        self.counts: Counts | None = None
+        """Of the last epoch that was validated; None where whole scenes were not."""
+        self._whole = whole
+        self._legend = legend
+        self._every = every
+        self._beat = beat
+        self._validations = 0
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Predict and count, if it is time."""
+        self._validations += 1
+        is_last = is_last_epoch(trainer)
+        self.counts = None
+        if (self._validations - 1) % self._every and not is_last:
+            return
+        task = as_task(pl_module)
+        self.counts = self._count(trainer, task.network, task.device)
+        task.add_figures(scene_figures(self.counts, self._legend.names))
+
+    def state_dict(self) -> dict[str, int]:
+        """What a checkpoint keeps: how many validations there were."""
+        return {"validations": self._validations}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on counting validations."""
+        self._validations = int(state_dict["validations"])
+
+    def _count(self, trainer: Trainer, network: SegmentationModel, device: torch.device) -> Counts:
+        classes, scenes = self._legend.count, len(self._whole.scenes)
+        counts = {
+            "matrices": torch.zeros(scenes, classes, classes, dtype=torch.int64),
+            "pixels": torch.zeros(scenes, 3, dtype=torch.int64),
+        }
+        for place in range(trainer.global_rank, scenes, trainer.world_size):
+            found = counts_of([self._whole.compare(network, place, self._beat)])
+            for key, values in found.items():
+                counts[key][place] = values[0]
+        # NCCL sums on GPUs alone.
+        return {key: sum_over_processes(v.to(device)).cpu() for key, v in counts.items()}
+
+
+def is_last_epoch(trainer: Trainer) -> bool:
+    """Whether training ends with this epoch, as far as is known when its steps are done."""
+    limit = trainer.max_epochs or -1
+    return bool(trainer.should_stop) or 0 < limit <= trainer.current_epoch + 1
