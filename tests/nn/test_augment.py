@@ -1,185 +1,238 @@
+"""Augmentation as a whole: what stays together, what chance decides, what is refused."""
+
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
-from geoseg.nn.augment import (
-    Augment,
-    AugmentConfig,
-    Samples,
-    flip,
-    place,
-    recolor,
-    resize,
-    rotate,
-)
+from geoseg.errors import ConfigError
+from geoseg.nn.augment import Augment
+from geoseg.nn.augment_config import AugmentConfig
+from geoseg.nn.config import dump_config, load_config, parse_config
 
 STILL = {"flip": 0, "rotate": 0, "scale": (1.0, 1.0), "brightness": 0, "contrast": 0}
+MOVES = {
+    "turns": {"flip": 0.5, "rotate": 0.5},
+    "scale": {"scale": (0.5, 2.0)},
+    "angle": {"angle": 180},
+    "shift": {"shift": 0.5},
+    "shear": {"shear": 30},
+    "perspective": {"perspective": 0.4},
+    "elastic": {"elastic": 5, "elastic_spacing": 16, "probability": {"elastic": 1}},
+    "all": {
+        "flip": 0.5, "rotate": 0.5, "scale": (0.5, 2.0), "angle": 45, "shift": 0.2, "shear": 10,
+        "perspective": 0.1, "elastic": 4, "elastic_spacing": 16,
+    },
+}  # fmt: skip
+PAINTS = {
+    "gamma": {"gamma": (0.5, 0.6)},
+    "brightness": {"brightness": 0.5},
+    "contrast": {"contrast": 0.5},
+    "band_shift": {"band_shift": 0.5},
+    "band_gain": {"band_gain": 0.5},
+    "blur": {"blur": (1, 2), "probability": {"blur": 1}},
+    "noise": {"noise": (0.1, 0.2), "probability": {"noise": 1}},
+    "band_drop": {"band_drop": 0.9},
+}
+FILL = torch.tensor([0.25, -3.0, 0.5])
 
 
-def coded(height=6, width=6, count=1):
-    """Image, mask and valid that all hold their own position."""
-    code = torch.arange(count * height * width).reshape(count, height, width)
-    image = torch.stack([code.float(), -code.float()], dim=1)
-    return Samples(image=image, mask=code.clone(), valid=code % 5 != 0)
+def make(config, **more):
+    return Augment(AugmentConfig.model_validate({**STILL, **config}), **more)
 
 
-def assert_agree(samples, before):
-    """Every pixel of image, mask and valid is of the same place."""
-    assert torch.equal(samples.image[:, 0], samples.mask.float())
-    assert torch.equal(samples.image[:, 1], -samples.mask.float())
-    assert torch.equal(samples.valid, samples.mask % 5 != 0)
-    assert sorted(samples.mask.flatten().tolist()) == sorted(before.mask.flatten().tolist())
-
-
-@pytest.mark.parametrize("shape", [(6, 6), (3, 8), (1, 5), (5, 1)])
-@pytest.mark.parametrize(
-    ("change", "oracle"),
-    [
-        (lambda s: flip(s, axis=-1), np.fliplr),
-        (lambda s: flip(s, axis=-2), np.flipud),
-        (lambda s: rotate(s, 1), lambda a: np.rot90(a, 1)),
-        (lambda s: rotate(s, 2), lambda a: np.rot90(a, 2)),
-        (lambda s: rotate(s, 3), lambda a: np.rot90(a, 3)),
-    ],
-    ids=["left-right", "up-down", "90", "180", "270"],
-)
-def test_position_code_stays_together(shape, change, oracle):
-    before = coded(*shape)
-    after = change(before)
-    assert_agree(after, before)
-    np.testing.assert_array_equal(after.mask[0].numpy(), oracle(before.mask[0].numpy()))
-
-
-@pytest.mark.parametrize("shape", [(8, 8), (4, 9)])
-def test_random_turns_and_flips_keep_the_position_code(shape):
-    before = coded(*shape, count=16)
-    augment = Augment(AugmentConfig(**{**STILL, "flip": 0.5, "rotate": 0.7}), ignore=-1, seed=1)
-    image, mask, valid = augment(before.image, before.mask, before.valid)
-    assert image.shape == before.image.shape
-    assert torch.equal(mask[valid], image[:, 0][valid].long())
-    assert (mask[~valid] == -1).all()
-    assert torch.equal(valid, image[:, 0] % 5 != 0)
-    looks = {tuple((mask[n] - mask[n].max()).flatten().tolist()) for n in range(16)}
-    assert len(looks) > 3
-
-
-@pytest.mark.parametrize("shape", [(8, 8), (5, 7), (12, 12), (24, 18), (9, 16)])
-def test_resized_image_and_mask_fall_on_the_same_places(shape):
-    height, width = 12, 12
-    rows = torch.arange(height).float()[:, None].expand(height, width)
-    image = torch.stack([rows, rows.T])[None]
-    before = Samples(
-        image=image,
-        mask=(rows * width + rows.T)[None].long(),
-        valid=torch.ones(1, height, width, dtype=torch.bool),
-    )
-    after = resize(before, shape)
-    mask_rows, mask_cols = (after.mask // width)[0], (after.mask % width)[0]
-    inner = (
-        slice(shape[0] // 4, -(shape[0] // 4) or None),
-        slice(shape[1] // 4, -(shape[1] // 4) or None),
-    )
-    # A pixel's mask comes from the pixel that holds its centre, so at most half a pixel off.
-    assert (after.image[0, 0] - mask_rows)[inner].abs().max() <= 0.5 + 1e-4
-    assert (after.image[0, 1] - mask_cols)[inner].abs().max() <= 0.5 + 1e-4
-    # The mean deviation is 0: no shift by half a pixel to one side.
-    assert (after.image[0, 0] - mask_rows).mean().abs() < 0.3
-    expected = np.floor((np.arange(shape[0]) + 0.5) * height / shape[0])
-    np.testing.assert_array_equal(mask_rows[:, 0].numpy(), expected)
-
-
-def test_growing_twofold_repeats_each_mask_pixel():
-    before = coded(3, 4)
-    after = resize(before, (6, 8))
-    expected = np.kron(before.mask[0].numpy(), np.ones((2, 2), np.int64))
-    np.testing.assert_array_equal(after.mask[0].numpy(), expected)
-    np.testing.assert_array_equal(after.valid[0].numpy(), expected % 5 != 0)
-
-
-@pytest.mark.parametrize("corner", [(0, 0), (2, 1), (-2, -3), (-1, 2)])
-@pytest.mark.parametrize("frame", [(6, 6), (9, 4), (3, 11)])
-def test_placing_cuts_and_fills(corner, frame):
-    before = coded(6, 6)
-    after = place(before, frame, corner, fill=torch.tensor([0.5, 0.25]), ignore=255)
-    for row in range(frame[0]):
-        for col in range(frame[1]):
-            source = (row - corner[0], col - corner[1])
-            if 0 <= source[0] < 6 and 0 <= source[1] < 6:
-                assert after.mask[0, row, col] == before.mask[0][source]
-                assert after.image[0, 1, row, col] == -before.mask[0][source]
-                assert after.valid[0, row, col] == before.valid[0][source]
-            else:
-                assert after.mask[0, row, col] == 255
-                assert after.image[0, :, row, col].tolist() == [0.5, 0.25]
-                assert not after.valid[0, row, col]
-
-
-def test_scale_jitter_grows_shrinks_and_never_invents_labels():
-    count, side = 24, 16
-    image = torch.full((count, 3, side, side), 7.0)
-    mask = torch.ones(count, side, side, dtype=torch.uint8)
+def blocks(count=6, side=32, dtype=torch.uint8, classes=(0, 1, 7, 200)):
+    """Samples of plain blocks; the first band is the class, and a corner holds no data."""
+    choice = torch.randint(len(classes), (count, 4, 4))
+    mask = torch.tensor(classes)[choice].repeat_interleave(side // 4, 1)
+    mask = mask.repeat_interleave(side // 4, 2)
     valid = torch.ones(count, side, side, dtype=torch.bool)
-    config = AugmentConfig(**{**STILL, "scale": (0.5, 2.0)})
-    new_image, new_mask, new_valid = Augment(config, seed=0)(image, mask, valid)
-    assert new_mask.dtype == torch.uint8 and new_image.shape == image.shape
-    assert set(new_mask.unique().tolist()) == {1, 255}
-    assert torch.equal(new_mask == 255, ~new_valid)
-    filled = new_image.permute(0, 2, 3, 1)[~new_valid]
-    assert (filled == 0).all()
-    torch.testing.assert_close(
-        new_image.permute(0, 2, 3, 1)[new_valid], torch.full((int(new_valid.sum()), 3), 7.0)
-    )
-    shares = new_valid.float().mean(dim=(1, 2))
-    assert shares.min() < 0.5 and shares.max() == 1
-
-
-def test_recolor_is_the_formula_on_valid_pixels_only():
-    samples = coded(4, 5, count=2)
-    after = recolor(samples, shift=2.0, stretch=1.5)
-    for n in range(2):
-        seen = samples.valid[n].numpy()
-        for band in range(2):
-            x = samples.image[n, band].numpy()
-            mean = x[seen].mean()
-            np.testing.assert_allclose(
-                after.image[n, band].numpy()[seen], (x[seen] - mean) * 1.5 + mean + 2, rtol=1e-5
-            )
-            np.testing.assert_array_equal(after.image[n, band].numpy()[~seen], x[~seen])
-    assert torch.equal(after.mask, samples.mask) and torch.equal(after.valid, samples.valid)
-
-
-def test_brightness_and_contrast_touch_the_image_only():
-    samples = coded(8, 8, count=4)
-    config = AugmentConfig(**{**STILL, "brightness": 0.5, "contrast": 0.2})
-    image, mask, valid = Augment(config, seed=0)(samples.image, samples.mask, samples.valid)
-    assert torch.equal(mask[valid], samples.mask[valid]) and torch.equal(valid, samples.valid)
-    assert not torch.equal(image, samples.image)
-    lonely = torch.zeros(1, 8, 8, dtype=torch.bool)
-    image, mask, _ = Augment(config, seed=0)(samples.image[:1], samples.mask[:1], lonely)
-    assert torch.equal(image, samples.image[:1]) and (mask == 255).all()
-
-
-def test_the_same_seed_gives_the_same_samples_and_inputs_stay():
-    samples = coded(8, 8, count=4)
-    kept = samples.image.clone()
-    config = AugmentConfig(flip=0.5, rotate=0.5, scale=(0.5, 2.0), brightness=0.3, contrast=0.3)
-    one = Augment(config, seed=7)(samples.image, samples.mask, samples.valid)
-    other = Augment(config, seed=7)(samples.image, samples.mask, samples.valid)
-    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    assert torch.equal(samples.image, kept)
+    valid[:, : side // 4, : side // 3] = False
+    image = torch.stack([mask.float(), torch.randn(mask.shape), torch.rand(mask.shape)], dim=1)
+    image = torch.where(valid[:, None], image, FILL[:, None, None])
+    return image, mask.to(dtype), valid
 
 
 def test_without_changes_only_invalid_becomes_ignore():
-    samples = coded(5, 5)
-    image, mask, valid = Augment(AugmentConfig(**STILL))(samples.image, samples.mask, samples.valid)
-    assert torch.equal(image, samples.image) and torch.equal(valid, samples.valid)
-    assert torch.equal(mask, samples.mask.masked_fill(~samples.valid, 255))
+    image, mask, valid = blocks()
+    new_image, new_mask, new_valid = make({})(image, mask, valid)
+    assert torch.equal(new_image, image) and torch.equal(new_valid, valid)
+    assert torch.equal(new_mask, mask.masked_fill(~valid, 255))
+
+
+@pytest.mark.parametrize("change", MOVES.values(), ids=MOVES)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_image_and_mask_stay_together(change, dtype):
+    """A band that holds the class tells the class of the mask, whatever moved."""
+    image, mask, valid = blocks(count=16, side=48, dtype=dtype)
+    image, mask, valid = make(change, fill=FILL, seed=3)(image, mask, valid)
+    assert mask.dtype == dtype
+    assert set(mask.unique().tolist()) <= {0, 1, 7, 200, 255}
+    assert torch.equal(mask == 255, ~valid)
+    assert (image.permute(0, 2, 3, 1)[~valid] == FILL).all()
+    # Away from borders of classes bilinear values are the class itself.
+    same = torch.ones_like(valid)
+    for rows, cols in [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1)]:
+        for reach in (1, 2, 3):
+            step = (rows * reach, cols * reach)
+            same &= mask.roll(step, (1, 2)) == mask
+    same[:, :3], same[:, -3:], same[..., :3], same[..., -3:] = False, False, False, False
+    inner = same & valid
+    assert inner.float().mean() > 0.1
+    off = (image[:, 0] - mask.float()).abs()[inner]
+    # A sample may look past the border by half a pixel, or at a corner; a shift would be many.
+    assert (off > 0.01).float().mean() < 0.005
+
+
+@pytest.mark.parametrize("change", MOVES.values(), ids=MOVES)
+def test_moves_change_samples(change):
+    image, mask, valid = blocks()
+    changed, _, _ = make(change, fill=FILL, seed=0)(image, mask, valid)
+    assert ((changed != image).flatten(1).any(dim=1)).sum() >= 4
+
+
+@pytest.mark.parametrize("change", PAINTS.values(), ids=PAINTS)
+def test_values_change_on_valid_pixels_of_the_image_only(change):
+    image, mask, valid = blocks()
+    image = torch.where(valid[:, None], image, 99.0)
+    new_image, new_mask, new_valid = make(change, fill=FILL, seed=0)(image, mask, valid)
+    assert torch.equal(new_valid, valid)
+    assert torch.equal(new_mask[valid], mask[valid])
+    assert (new_image.permute(0, 2, 3, 1)[~valid] == 99).all()
+    assert (new_image != image).flatten(1).any(dim=1).all()
+    assert torch.isfinite(new_image).all()
+
+
+@pytest.mark.parametrize("change", PAINTS.values(), ids=PAINTS)
+def test_a_sample_without_data_stays_as_it_is(change):
+    image, mask, _ = blocks(count=2)
+    nothing = torch.zeros(mask.shape, dtype=torch.bool)
+    new_image, new_mask, _ = make(change, seed=0)(image, mask, nothing)
+    assert torch.equal(new_image, image) and (new_mask == 255).all()
+
+
+EVERYTHING = {
+    **{
+        key: value
+        for change in (*MOVES.values(), *PAINTS.values())
+        for key, value in change.items()
+    },
+    "band_drop": 0.2,
+    "probability": {"elastic": 0.5, "blur": 0.5, "noise": 0.5},
+}
+
+
+def test_the_same_seed_gives_the_same_samples_and_inputs_stay():
+    image, mask, valid = blocks()
+    kept = image.clone(), mask.clone(), valid.clone()
+    config = {**EVERYTHING, "cutmix": 0.5}
+    one = make(config, seed=7)(image, mask, valid)
+    other = make(config, seed=7)(image, mask, valid)
+    another = make(config, seed=8)(image, mask, valid)
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not torch.equal(one[0], another[0])
+    assert all(torch.equal(a, b) for a, b in zip((image, mask, valid), kept, strict=True))
+
+
+def test_a_sample_changes_alike_in_every_batch():
+    image, mask, valid = blocks(count=5)
+    together = make(EVERYTHING, fill=FILL, seed=4)(image, mask, valid)
+    for count in (1, 3):
+        part = make(EVERYTHING, fill=FILL, seed=4)(image[:count], mask[:count], valid[:count])
+        torch.testing.assert_close(part[0], together[0][:count], rtol=1e-4, atol=1e-4)
+        assert torch.equal(part[1], together[1][:count])
+        assert torch.equal(part[2], together[2][:count])
+
+
+def test_switching_a_change_on_leaves_the_others_as_they_are():
+    image, mask, valid = blocks()
+    _, plain, _ = make(MOVES["all"], fill=FILL, seed=4)(image, mask, valid)
+    config = {**MOVES["all"], "blur": (0, 2), "noise": (0, 1), "band_drop": 0.5}
+    _, painted, _ = make(config, fill=FILL, seed=4)(image, mask, valid)
+    assert torch.equal(plain, painted)
+
+
+def test_reduced_precision_outside_reaches_nothing_inside():
+    image, mask, valid = blocks()
+    exact = make(EVERYTHING, fill=FILL, seed=4)(image, mask, valid)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = make(EVERYTHING, fill=FILL, seed=4)(image, mask, valid)
+    assert all(torch.equal(a, b) for a, b in zip(exact, mixed, strict=True))
+
+
+def test_types_of_images_stay():
+    image, mask, valid = blocks()
+    for dtype in (torch.float64, torch.bfloat16):
+        changed, _, _ = make(EVERYTHING, seed=4)(image.to(dtype), mask, valid)
+        assert changed.dtype == dtype
+
+
+@pytest.mark.parametrize("bands", [1, 2, 13])
+def test_any_number_of_bands(bands):
+    image, mask, valid = torch.randn(2, bands, 9, 7), torch.ones(2, 9, 7).byte(), None
+    valid = torch.ones(2, 9, 7, dtype=torch.bool)
+    config = {**EVERYTHING, "elastic": 1, "elastic_spacing": 4, "cutmix": 1}
+    changed, new_mask, _ = make(config, seed=1)(image, mask, valid)
+    assert changed.shape == image.shape and set(new_mask.unique().tolist()) <= {1, 255}
+
+
+def test_large_class_numbers_are_exact():
+    image, mask, valid = blocks(dtype=torch.int32, classes=(2**24 + 1, 2**30 + 7))
+    _, mask, valid = make(MOVES["all"], ignore=-1, seed=1)(image, mask, valid)
+    assert set(mask.unique().tolist()) == {-1, 2**24 + 1, 2**30 + 7}
+
+
+def test_changes_happen_as_often_as_told():
+    count = 4000
+    image = torch.arange(4.0).reshape(1, 1, 2, 2).expand(count, 1, 2, 2)
+    mask, valid = torch.zeros(count, 2, 2).byte(), torch.ones(count, 2, 2, dtype=torch.bool)
+    look = lambda config: make(config, seed=2)(image, mask, valid)[0].flatten(1)  # noqa: E731
+    spread = 4 * np.sqrt(0.25 / count)
+    flipped = look({"flip": 0.3})
+    assert abs((flipped[:, 0] % 2 == 1).float().mean() - 0.3) < spread
+    assert abs((flipped[:, 0] >= 2).float().mean() - 0.3) < spread
+    turned = look({"rotate": 0.6})
+    for turns in (1, 2, 3):
+        expected = torch.rot90(image[0, 0], turns).flatten()
+        assert abs((turned == expected).all(dim=1).float().mean() - 0.2) < spread
+    bright = look({"brightness": 0.5, "probability": {"brightness": 0.25}})
+    assert abs((bright[:, 0] != 0).float().mean() - 0.25) < spread
+    shifts = bright[:, 0][bright[:, 0] != 0]
+    assert shifts.min() < -0.48 and shifts.max() > 0.48 and abs(shifts.mean()) < 0.05
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"flip": 1.5}, {"scale": [2.0, 0.5]}, {"scale": [0, 1]}, {"flips": 1}]
+    ("wrong", "told"),
+    [
+        ({"flip": 1.5}, "flip"),
+        ({"scale": [2.0, 0.5]}, "smallest factor comes first"),
+        ({"scale": [0, 1]}, "scale"),
+        ({"flips": 1}, "flip"),
+        ({"gamma": [2, 1]}, "smallest exponent comes first"),
+        ({"gamma": [-1, 1]}, "gamma"),
+        ({"blur": [2, 1]}, "blur: the smallest"),
+        ({"noise": [0.2, 0.1]}, "noise: the smallest"),
+        ({"noise": [-1, 0]}, "noise"),
+        ({"elastic": 20}, "a third of elastic_spacing"),
+        ({"perspective": 1}, "perspective"),
+        ({"angle": 200}, "angle"),
+        ({"cutmix_alpha": 0}, "cutmix_alpha"),
+        ({"band_drop": 2}, "band_drop"),
+        ({"probability": {"blurr": 1}}, "Did you mean blur"),
+        ({"probability": {"blur": 2}}, "probability.blur"),
+        ({"angle": "nan"}, "angle"),
+    ],
 )
-def test_wrong_configurations_are_refused(wrong):
+def test_wrong_configurations_are_refused(wrong, told):
     with pytest.raises(ValidationError):
         AugmentConfig.model_validate(wrong)
+    with pytest.raises(ConfigError, match=told) as caught:
+        parse_config({"data": {"tiles": ["t"]}, "augment": wrong})
+    assert "augment" in str(caught.value)
+
+
+def test_every_key_goes_through_a_file(tmp_path):
+    table = {**EVERYTHING, "cutmix": 0.5, "cutmix_alpha": 0.7}
+    config = parse_config({"data": {"tiles": ["/t"]}, "augment": table})
+    (tmp_path / "c.toml").write_text(dump_config(config))
+    assert load_config(tmp_path / "c.toml") == config
