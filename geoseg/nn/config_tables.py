@@ -228,7 +228,7 @@ class ModelConfig(Table):
         if not isinstance(values, dict):
             return values
         # What follows is checked as Python's values, and a list is no tuple there.
-        values = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        values = {key: v if key == "options" else _as_tuples(v) for key, v in values.items()}
         if "encoder" not in values:
             encoder = encoder_of(str(values.get("weights", "")))
             return values if encoder is None else {**values, "encoder": encoder}
@@ -240,3 +240,10 @@ class ModelConfig(Table):
         if arch.lower() not in list_architectures():
             raise ValueError(f"unknown architecture. {architecture_choices(arch)}")
         return arch.lower()
+
+
+def _as_tuples(value: Any) -> Any:  # noqa: ANN401 - whatever the user gave
+    """Turn lists, also those within, into tuples."""
+    if isinstance(value, dict):
+        return {key: _as_tuples(part) for key, part in value.items()}
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
