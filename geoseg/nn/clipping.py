@@ -41,7 +41,7 @@ class Clipping(Callback):
         norms = self._stacked()
         norms = norms[norms.isfinite()]
         if len(norms):
-            as_task(pl_module).figures.update(
+            as_task(pl_module).add_figures(
                 {
                     "train/grad_norm": float(norms.mean()),
                     "train/clipped": float((norms > self._norm).float().mean()),

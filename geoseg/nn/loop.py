@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,16 +16,21 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from geoseg.errors import WorkError
+from geoseg.nn.averaging import Averaging, sample_images
 from geoseg.nn.batch_end import BatchEnd
 from geoseg.nn.budget import Budget
 from geoseg.nn.checkpoints import AtomicCheckpointIO
+from geoseg.nn.clipping import Clipping
 from geoseg.nn.dataset import CachedSource, PairSource, make_loader
 from geoseg.nn.device import Precision
+from geoseg.nn.freezing import Freezing
 from geoseg.nn.journal import Journal, Row
 from geoseg.nn.keeper import Keeper
+from geoseg.nn.plateau import Plateau
 from geoseg.nn.setup import TrainSetup
 from geoseg.nn.signals import Signals
 from geoseg.nn.task import SegmentationTask
+from geoseg.nn.throughput import Throughput
 from geoseg.nn.validation import Validation
 from geoseg.progress import Progress
 
@@ -71,12 +77,17 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
     """
     config = setup.config
     budget = Budget(config.train, setup.epoch_steps, progress)
-    journal = Journal(run / METRICS, budget, setup.data.fingerprint, progress)
+    train = setup.data.train
+    cached = isinstance(train, CachedSource) and train.fits
+    throughput = Throughput(config, cached=cached)
+    journal = Journal(run / METRICS, budget, setup.data.fingerprint, progress, throughput)
     keeper = Keeper(run / CHECKPOINTS, config.train, journal, setup.sampler)
     signals = Signals()
     decisions = BatchEnd(budget, signals, keeper)
+    plateau = Plateau(journal, config.train.monitor)
     # The order counts: the journal writes the row that the keeper looks at and saves.
-    trainer = _make_trainer(setup, run, [budget, signals, journal, keeper, decisions])
+    ordered = [*_weight_callbacks(setup, budget), journal, plateau, keeper, decisions]
+    trainer = _make_trainer(setup, run, [budget, signals, throughput, *ordered])
     task = SegmentationTask(
         setup.network,
         config,
@@ -102,6 +113,18 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
         confusion=keeper.best_confusion,
         checkpoint=keeper.best,
     )
+
+
+def _weight_callbacks(setup: TrainSetup, budget: Budget) -> list[pl.Callback]:
+    """What moves or holds weights beside the optimizer, in its order at each step."""
+    clip, loop = setup.config.optimizer.clip_norm, setup.config.train
+    callbacks: list[pl.Callback] = [Freezing(setup.freezing)]
+    if clip is not None:
+        callbacks.append(Clipping(clip))
+    if loop.average != "none":
+        images = partial(sample_images, setup.train, len(setup.sampler), setup.batch_size)
+        callbacks.append(Averaging(loop, budget.total_steps, setup.freezing, images))
+    return callbacks
 
 
 def _make_trainer(setup: TrainSetup, run: Path, callbacks: list[pl.Callback]) -> pl.Trainer:

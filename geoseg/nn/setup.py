@@ -13,8 +13,10 @@ from geoseg.nn.architectures import ARCHITECTURES
 from geoseg.nn.config import TrainConfig
 from geoseg.nn.dataset import SampleDataset, SampleForm
 from geoseg.nn.device import Precision, resolve_device, resolve_precision
+from geoseg.nn.freezing import FreezePlan, plan_freezing
 from geoseg.nn.losses import resolve_class_weights, tell_class_weights
 from geoseg.nn.models import ModelSpec, SegmentationModel
+from geoseg.nn.optim import build_optimizer
 from geoseg.nn.sampling import EpochSampler
 from geoseg.nn.scaling import Scaling
 from geoseg.nn.sources import TrainingData, open_tiles
@@ -42,6 +44,9 @@ class TrainSetup:
 
     network: SegmentationModel
     """The network with its first weights."""
+
+    freezing: FreezePlan
+    """Which of its parts train when."""
 
     scaling: Scaling
     """From raw units to what the network sees."""
@@ -105,6 +110,7 @@ def prepare(config: TrainConfig) -> TrainSetup:
         data=data,
         spec=spec,
         network=start.network,
+        freezing=_freeze(config, start.network),
         scaling=scaling,
         device=device,
         precision=precision,
@@ -126,6 +132,14 @@ def _spec(config: TrainConfig, data: TrainingData) -> ModelSpec:
         classes=data.legend.count,
         options=model.options,
     )
+
+
+def _freeze(config: TrainConfig, network: SegmentationModel) -> FreezePlan:
+    """Freeze what never trains; what cannot be trained so is refused before anything is written."""
+    plan = plan_freezing(network, config.model)
+    plan.settle(network)
+    build_optimizer(network, config.optimizer)
+    return plan
 
 
 def _divisor(config: TrainConfig, data: TrainingData) -> float | None:

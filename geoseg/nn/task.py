@@ -76,8 +76,6 @@ class SegmentationTask(pl.LightningModule):
         )
         self.losses = EpochLosses(name_of, config.train.accumulate)
         self._interrupted: dict[str, Any] | None = None
-        self.figures: dict[str, float] = {}
-        """Further ones of the epoch, which callbacks add before the journal writes its row."""
         self._row: dict[str, float] = {}
 
     def forward(self, image: Tensor) -> Tensor:
@@ -152,7 +150,7 @@ class SegmentationTask(pl.LightningModule):
             WorkError: If a loss is no number.
         """
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        return {"lr": float(rate), "train/loss": self.losses.mean(), **self.figures, **self._row}
+        return {"lr": float(rate), "train/loss": self.losses.mean(), **self._row}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, with a schedule that goes on at each step."""
