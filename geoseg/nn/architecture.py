@@ -93,3 +93,6 @@ class Architecture:
 
     cells: int = 1
     """Fewest cells along each axis that the decoder needs of the encoder's last level."""
+
+    lr: float = 1e-3
+    """Learning rate of a training that tells none."""

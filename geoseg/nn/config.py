@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from geoseg.errors import ConfigError
+from geoseg.nn.architectures import ARCHITECTURES
 from geoseg.nn.augment_config import AugmentConfig
 from geoseg.nn.config_tables import (
     DataConfig,
@@ -96,7 +97,9 @@ def parse_config(tables: Mapping[str, Any], subject: str = "config") -> TrainCon
     """
     try:
         # JSON lets pydantic be strict about numbers and words, yet take arrays as tuples.
-        return TrainConfig.model_validate_json(json.dumps(tables, default=str), strict=True)
+        return TrainConfig.model_validate_json(
+            json.dumps(_with_rate(tables), default=str), strict=True
+        )
     except ValidationError as error:
         raise _config_error(subject, error) from error
 
@@ -106,6 +109,17 @@ def dump_config(config: TrainConfig) -> str:
     lines: list[str] = []
     _dump_table(config.model_dump(mode="json", exclude_none=True), (), lines)
     return "\n".join(lines).strip() + "\n"
+
+
+def _with_rate(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Where no learning rate is told, take that of the architecture."""
+    model, optimizer = (tables.get(key, {}) for key in ("model", "optimizer"))
+    if not isinstance(model, dict) or not isinstance(optimizer, dict) or "lr" in optimizer:
+        return dict(tables)
+    architecture = ARCHITECTURES.get(str(model.get("arch", "")).lower())
+    if architecture is None:
+        return dict(tables)
+    return {**tables, "optimizer": {**optimizer, "lr": architecture.lr}}
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from geoseg.geo.labels import LabelOptions, Labels  # noqa: E402
 from geoseg.geo.legend import Legend  # noqa: E402
 from geoseg.geo.raster import Scene  # noqa: E402
 from geoseg.models import list_models  # noqa: E402
+from geoseg.nn.architectures import ARCHITECTURES  # noqa: E402
 from geoseg.nn.losses import LossConfig, build_loss  # noqa: E402
 from geoseg.nn.models import SegmentationModel, build_model  # noqa: E402
 from geoseg.nn.training_loss import TrainingLoss  # noqa: E402
@@ -86,13 +87,14 @@ class Tiles:
         return Tiles(images=images, masks=masks, legend=self.legend)
 
 
-def overfit(name: str, *, steps: int = STEPS, rate: float = 1e-3) -> Outcome:
+def overfit(name: str, *, steps: int = STEPS) -> Outcome:
     """Train a small form of an architecture on the four tiles until it knows them.
+
+    AdamW begins with the learning rate of the architecture, which falls to 0 along a cosine.
 
     Args:
         name: The architecture.
         steps: Most steps.
-        rate: Learning rate of AdamW at the beginning; it falls to 0 along a cosine.
     """
     torch.manual_seed(0)
     tiles = read_tiles().zoomed(ZOOM.get(name, 1))
@@ -100,7 +102,7 @@ def overfit(name: str, *, steps: int = STEPS, rate: float = 1e-3) -> Outcome:
     spec = small_spec(name, encoder, in_channels=tiles.images.shape[1], classes=tiles.legend.count)
     network = build_model(spec)
     loss = TrainingLoss(build_loss(LossConfig(), classes=spec.classes), network.auxiliary)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=ARCHITECTURES[name].lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     best, start = 0.0, time.perf_counter()
     for step in range(1, steps + 1):

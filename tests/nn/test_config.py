@@ -251,3 +251,11 @@ def test_wrong_keys_of_validation_and_log_are_named(write, table, key, cure):
     with pytest.raises(ConfigError) as caught:
         load_config(write(f"[data]\ntiles = ['a']\n{table}\n"))
     assert key in str(caught.value) and cure in str(caught.value)
+
+
+def test_the_rate_is_that_of_the_architecture_where_none_is_told():
+    data = {"tiles": ["tiles"]}
+    assert parse_config({"data": data}).optimizer.lr == 1e-3
+    assert parse_config({"data": data, "model": {"arch": "refinenet"}}).optimizer.lr == 1e-4
+    told = {"data": data, "model": {"arch": "refinenet"}, "optimizer": {"lr": 0.01}}
+    assert parse_config(told).optimizer.lr == 0.01
