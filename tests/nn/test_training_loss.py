@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from target_blocks import IGNORE, blocks, naive_boundaries
 from torch import nn
 
 from geoseg.nn.architecture import Auxiliary
@@ -10,30 +11,8 @@ from geoseg.nn.models import ModelSpec, build_model
 from geoseg.nn.pixel_losses import CrossEntropy
 from geoseg.nn.training_loss import TrainingLoss, boundary_loss, sure_target
 
-IGNORE = 255
 DETAIL = Auxiliary(name="detail", weight=0.4)
 BOUNDARY = Auxiliary(name="boundary", weight=20.0, boundary=True)
-
-
-def blocks(seed=0, classes=3, ignored=0.2):
-    """(2, 12, 20) of blocks of 4 pixels, of which some are ignored, as are single pixels."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, classes, (2, 3, 5))
-    coarse[rng.random(coarse.shape) < ignored] = IGNORE
-    target = np.kron(coarse, np.ones((1, 4, 4), dtype=int))
-    target[rng.random(target.shape) < ignored / 4] = IGNORE
-    return target.astype(np.uint8)
-
-
-def naive_boundaries(target, ignore, reach):
-    """Pixel by pixel: whether the labelled ones around it are of two classes."""
-    found = np.zeros(target.shape, dtype=bool)
-    for image, row, col in np.ndindex(target.shape):
-        rows = slice(max(row - reach, 0), row + reach + 1)
-        cols = slice(max(col - reach, 0), col + reach + 1)
-        around = set(target[image, rows, cols].ravel().tolist()) - {ignore}
-        found[image, row, col] = target[image, row, col] != ignore and len(around) > 1
-    return found
 
 
 def naive_cross_entropy(logits, target):
@@ -54,44 +33,6 @@ def naive_boundary_loss(output, target):
     weights = np.where(truth, 1 - share, share)
     losses = -np.log(np.where(truth, probability, 1 - probability))
     return (weights * losses).mean()
-
-
-@pytest.mark.parametrize("reach", [1, 2, 3])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_boundaries_are_where_classes_meet(seed, reach):
-    target = blocks(seed)
-    found = boundary_target(torch.from_numpy(target), IGNORE, reach=reach)
-    expected = naive_boundaries(target, IGNORE, reach)
-    assert 0 < expected.sum() < expected.size
-    np.testing.assert_array_equal(found.numpy(), expected)
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.int32])
-def test_a_straight_boundary_is_four_pixels_wide(dtype):
-    """The authors' edges, one pixel wide, are dilated by a square of four."""
-    target = torch.zeros(1, 6, 12, dtype=dtype)
-    target[..., 5:] = 7
-    found = boundary_target(target, IGNORE)
-    expected = torch.zeros(1, 6, 12, dtype=torch.bool)
-    expected[..., 3:7] = True
-    assert torch.equal(found, expected)
-
-
-def test_the_rim_of_what_is_ignored_is_no_boundary():
-    target = torch.zeros(1, 8, 8, dtype=torch.uint8)
-    target[:, 2:5, 2:5] = IGNORE
-    assert not boundary_target(target, IGNORE).any()
-    assert not boundary_target(torch.full((1, 8, 8), IGNORE), IGNORE).any()
-    wide = target.int().where(target == 0, 65535)
-    assert not boundary_target(wide, 65535).any()
-
-
-def test_classes_parted_by_an_ignored_line_have_a_boundary():
-    target = torch.zeros(1, 1, 9, dtype=torch.int64)
-    target[..., 5:] = 1
-    target[..., 4] = IGNORE
-    found = boundary_target(target, IGNORE)[0, 0].int().tolist()
-    assert found == [0, 0, 0, 1, 0, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("ignored", [0.0, 0.3])
