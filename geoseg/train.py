@@ -18,6 +18,7 @@ import torch
 from geoseg import __version__
 from geoseg.errors import ConfigError, OutputError
 from geoseg.geo.outputs import check_output_folder, publish
+from geoseg.geo.sample_view import SampleView
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.card import ModelCard
 from geoseg.nn.checkpoints import read_checkpoint
@@ -28,7 +29,7 @@ from geoseg.nn.sampling import SampleKey
 from geoseg.nn.setup import TrainSetup, prepare, tell_setup
 from geoseg.nn.signals import TrainingStopped
 from geoseg.progress import Progress
-from geoseg.reports.figures import SampleView, draw_confusion, draw_curves, draw_samples
+from geoseg.reports.figures import draw_confusion, draw_curves, draw_samples
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +15,30 @@ from matplotlib.ticker import MaxNLocator
 
 from geoseg.geo.legend import Legend
 from geoseg.geo.outputs import publish
+from geoseg.geo.sample_view import SampleView
 
 Array = npt.NDArray[Any]
 IGNORE_COLOR = (200, 200, 200)
 """Gray of pixels that no loss or metric sees."""
 
 _DOTS_PER_INCH = 120
-_TRAIN, _VAL, _GRAY = "#1f77b4", "#d95f02", "#8a8a8a"
+_LOSSES = ("train/loss", "val/loss")
+_TRAIN, _VAL, _SCENE, _GRAY = "#1f77b4", "#d95f02", "#2a9d5c", "#8a8a8a"
 
-
-@dataclass(frozen=True, kw_only=True)
-class SampleView:
-    """One sample as it is shown: image, reference and prediction."""
-
-    name: str
-    """Where it comes from."""
-
-    image: Array
-    """(bands, height, width) in raw units."""
-
-    valid: Array
-    """(height, width) bool, True where there is data."""
-
-    reference: Array
-    """(height, width) class values, the legend's ignore where unknown."""
-
-    prediction: Array
-    """(height, width) class values."""
+_DECADE, _FAR = 8.0, 3.0
+"""A loss whose highest usual value is so many times its usual one is shown on a logarithmic axis;
+values so many times the highest usual one are cut off."""
 
 
 def draw_curves(history: Sequence[Mapping[str, float]], output: str | Path) -> None:
     """Draw loss, mean IoU and learning rate over the epochs.
 
+    The axis of the loss is made for most of its values: it becomes logarithmic where they span
+    decades, and a few that are far higher are cut off and told.
+
     Args:
         history: One row an epoch with `epoch`, `train/loss`, `lr` and, where it was validated,
-            `val/loss`, `val/mean_iou` and `val/iou/<class>`.
+            `val/loss`, `val/mean_iou`, `val/iou/<class>` and `val/scene/mean_iou`.
         output: PNG file to write.
 
     Raises:
@@ -63,11 +51,12 @@ def draw_curves(history: Sequence[Mapping[str, float]], output: str | Path) -> N
     for key in sorted({k for row in history for k in row if k.startswith("val/iou/")}):
         _plot(iou, history, key, "", _GRAY, width=0.8)
     _plot(iou, history, "val/mean_iou", "mean", _VAL)
+    _plot(iou, history, "val/scene/mean_iou", "mean of whole scenes", _SCENE)
     _mark_best(iou, history)
     _plot(rate, history, "lr", "", _TRAIN)
     for axes, title in ((loss, "Loss"), (iou, "IoU in validation"), (rate, "Learning rate")):
         _finish_axes(axes, title)
-    loss.set_ylim(bottom=0)
+    _limit_loss(loss, history)
     iou.set_ylim(0, 1)
     rate.set_ylim(bottom=0)
     _save(figure, output)
@@ -198,6 +187,26 @@ def _plot(
         axes.annotate(
             name, end, (3, 0), textcoords="offset points", va="center", fontsize=7, color=color
         )
+
+
+def _limit_loss(axes: Axes, history: Sequence[Mapping[str, float]]) -> None:
+    """Show most losses well, even where a few are far higher."""
+    points = [(row.get(key, np.nan), row["epoch"]) for row in history for key in _LOSSES]
+    points = [point for point in points if np.isfinite(point[0])]
+    axes.set_ylim(bottom=min(0.0, *(value for value, _ in points)) if points else 0)
+    if len(points) < 2:
+        return
+    values = np.array([value for value, _ in points])
+    usual, high = np.median(values), np.percentile(values, 90)
+    if values.min() > 0 and min(high * _FAR, values.max()) > _DECADE * usual:
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=0.8 * values.min())
+    highest, epoch = max(points)
+    if high > 0 and highest > _FAR * high:
+        axes.set_ylim(top=1.2 * values[values <= _FAR * high].max())
+        note = f"up to {highest:.3g} in epoch {epoch:g}"
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axes.annotate(note, (0.02, 0.98), xycoords="axes fraction", va="top", fontsize=8, bbox=box)
 
 
 def _mark_best(axes: Axes, history: Sequence[Mapping[str, float]]) -> None:

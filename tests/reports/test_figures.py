@@ -1,16 +1,19 @@
 """Pictures of a training run: what they show of arrays whose answer is known."""
 
+import math
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from geoseg.geo.legend import Legend, LegendClass
+from geoseg.geo.sample_view import SampleView
 from geoseg.reports.figures import (
     IGNORE_COLOR,
-    SampleView,
+    _limit_loss,
     draw_confusion,
     draw_curves,
     draw_samples,
@@ -99,3 +102,38 @@ def test_no_global_state_of_matplotlib_is_touched():
     code = "import geoseg.reports.figures, sys; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def loss_axes(losses):
+    history = [{"epoch": i + 1, "train/loss": loss} for i, loss in enumerate(losses)]
+    axes = Figure().subplots()
+    axes.plot(range(len(losses)), losses)
+    _limit_loss(axes, history)
+    return axes
+
+
+def test_one_high_loss_does_not_squeeze_the_others():
+    losses = list(np.linspace(1.3, 0.3, 30))
+    losses[3] = 250.0
+    axes = loss_axes(losses)
+    low, high = axes.get_ylim()
+    assert low == 0 and 1.3 <= high < 2
+    assert axes.get_yscale() == "linear"
+    assert [text.get_text() for text in axes.texts] == ["up to 250 in epoch 4"]
+
+
+def test_losses_over_decades_are_shown_on_a_logarithmic_axis():
+    axes = loss_axes(list(0.02 + 20 * np.exp(-np.arange(30) / 3)))
+    assert axes.get_yscale() == "log"
+    assert 0 < axes.get_ylim()[0] < 0.02
+
+
+@pytest.mark.parametrize(
+    "losses", [[], [0.5], [1.4, 1.2, 1.1, 0.9], [0.0, 0.0], [math.nan, 1.0, 0.8], [0.2, -0.5]]
+)
+def test_usual_losses_begin_at_zero(losses):
+    axes = loss_axes(losses)
+    low, high = axes.get_ylim()
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    assert axes.get_yscale() == "linear" and not axes.texts
+    assert low == min(0, *finite, 0) and (not finite or high >= max(finite))
