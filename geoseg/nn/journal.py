@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from geoseg.geo.outputs import publish
 from geoseg.nn.budget import Budget
 from geoseg.nn.task import SegmentationTask
+from geoseg.nn.throughput import Throughput
 from geoseg.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -29,10 +30,19 @@ class Journal(Callback):
         budget: Tells the time.
         fingerprint: Of the data; a checkpoint keeps it.
         progress: Gets an event an epoch.
+        throughput: Tells how fast samples went; it stands before the journal.
     """
 
-    def __init__(self, output: Path, budget: Budget, fingerprint: str, progress: Progress) -> None:
+    def __init__(
+        self,
+        output: Path,
+        budget: Budget,
+        fingerprint: str,
+        progress: Progress,
+        throughput: Throughput,
+    ) -> None:
         self.history: list[Row] = []
+        self._throughput = throughput
         self._fingerprint = fingerprint
         self._output = output
         self._budget = budget
@@ -44,6 +54,7 @@ class Journal(Callback):
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
             "seconds": round(self._budget.seconds, 2),
+            **self._throughput.row(),
             **as_task(pl_module).take_row(),
         }
         self.history.append(row)

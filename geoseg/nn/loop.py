@@ -31,7 +31,7 @@ from geoseg.nn.setup import TrainSetup
 from geoseg.nn.signals import Signals
 from geoseg.nn.task import SegmentationTask
 from geoseg.nn.throughput import Throughput
-from geoseg.nn.validation import Validation
+from geoseg.nn.validation import Counts, Validation
 from geoseg.progress import Progress
 
 METRICS, CHECKPOINTS, EVENTS = "metrics.csv", "checkpoints", "tensorboard"
@@ -54,8 +54,11 @@ class FitResult:
     best: Row
     """The row of the best epoch."""
 
-    confusion: list[list[int]]
-    """Its confusion matrix over all pixels of validation; rows are the reference."""
+    counts: Counts
+    """What its validation counted, scene by scene."""
+
+    whole: Counts | None
+    """The same of whole scenes, where it had them."""
 
     checkpoint: Path
     """The network as it was then."""
@@ -110,7 +113,8 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
     return FitResult(
         history=journal.history,
         best=next(row for row in journal.history if row["epoch"] == keeper.best_epoch),
-        confusion=keeper.best_confusion,
+        counts=keeper.best_counts,
+        whole=keeper.best_whole,
         checkpoint=keeper.best,
     )
 
