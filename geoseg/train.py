@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import shutil
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,18 +24,23 @@ from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.card import ModelCard
 from geoseg.nn.checkpoints import read_checkpoint
 from geoseg.nn.config import TrainConfig, dump_config, load_config
+from geoseg.nn.dry_run import look, tell
 from geoseg.nn.journal import Journal, Row
 from geoseg.nn.loop import CHECKPOINTS, EVENTS, METRICS, FitResult, fit, quiet_libraries
 from geoseg.nn.sampling import SampleKey
 from geoseg.nn.setup import TrainSetup, prepare, tell_setup
 from geoseg.nn.signals import TrainingStopped
 from geoseg.progress import Progress
+from geoseg.reports.augmented import SampleVersions, draw_augmented
 from geoseg.reports.figures import draw_confusion, draw_curves, draw_samples
 
 logger = logging.getLogger(__name__)
 
 CONFIG, BUNDLE = "config.toml", "model.safetensors"
 PICTURES = ("curves.png", "confusion.png", "samples.png")
+SHEET, FIGURES = "dry_run.png", "dry_run.json"
+"""What a dry run leaves: samples as they are augmented, and numbers."""
+
 LAST = f"{CHECKPOINTS}/last.ckpt"
 
 _CHANGEABLE = ("train.workers", "train.device", "data.cache_mb")
@@ -56,6 +62,9 @@ class TrainResult:
     metrics: dict[str, float]
     """The row of metrics.csv of the best epoch; empty after a dry run."""
 
+    figures: dict[str, Any] = field(default_factory=dict)
+    """What a dry run found, as in `dry_run.json`; empty after training."""
+
 
 def train(
     config: TrainConfig,
@@ -75,7 +84,9 @@ def train(
             TensorBoard events.
         resume: Go on from the last checkpoint in `run`; config and data must be the same.
         overwrite: Replace a run that is there.
-        dry_run: Open the data and build the network, write nothing and train nothing.
+        dry_run: Open the data, build the network and train nothing; the run folder gets
+            `dry_run.png` (samples of the first batch, augmented) and `dry_run.json` (weights of
+            classes, size of the network, statistics), which keep no later run from it.
         progress: Where progress is reported.
 
     Returns:
@@ -94,7 +105,8 @@ def train(
         setup = prepare(config)
         tell_setup(setup)
         if dry_run:
-            return TrainResult(run=run, bundle=None, metrics={})
+            figures = _write_dry_run(setup, run)
+            return TrainResult(run=run, bundle=None, metrics={}, figures=figures)
         checkpoint = _open_run(run, setup, resume=resume)
         fitted = _fit(setup, run, checkpoint, progress or Progress())
         bundle = _save_bundle(setup, run, fitted)
@@ -104,11 +116,14 @@ def train(
 
 def _check_run(run: Path, config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
     if not resume:
-        if run.is_dir() and any(run.iterdir()) and not overwrite:
+        content = {path.name for path in run.iterdir()} if run.is_dir() else set()
+        tried = bool(content) and content <= {SHEET, FIGURES}  # by a dry run, and nothing more
+        if content and not tried and not overwrite:
             cure = "Give --resume to go on with it, --overwrite to replace it, or another folder"
             raise OutputError(run, "already exists and is not empty", cure)
         inputs = [*config.data.tiles, *config.data.scenes]
-        check_output_folder(run, overwrite=overwrite, inputs=inputs, marker=CONFIG)
+        marker = content.pop() if tried else CONFIG
+        check_output_folder(run, overwrite=overwrite or tried, inputs=inputs, marker=marker)
         return
     if not (run / CONFIG).is_file():
         raise OutputError(run, "is no run that can be resumed", "Train without --resume first")
@@ -163,6 +178,20 @@ def _open_run(run: Path, setup: TrainSetup, *, resume: bool) -> Path | None:
     setup.sampler.set_epoch(epochs, batches * setup.batch_size)
     logger.info("goes on after epoch %d and %d batches of the next", epochs, batches)
     return last
+
+
+def _write_dry_run(setup: TrainSetup, run: Path) -> dict[str, Any]:
+    """Put what would be trained on what into the run folder, and tell the gist of it."""
+    found = look(setup)
+    tell(found.figures)
+    run.mkdir(parents=True, exist_ok=True)
+    with publish(run / FIGURES) as temporary:
+        text = json.dumps(found.figures, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    samples = [SampleVersions(**vars(sample)) for sample in found.samples]
+    draw_augmented(samples, setup.data.legend, run / SHEET, setup.data.band_names)
+    logger.info("see %s and %s", run / SHEET, run / FIGURES)
+    return found.figures
 
 
 def _clear(run: Path) -> None:
@@ -235,7 +264,7 @@ def _draw(setup: TrainSetup, run: Path, fitted: FitResult) -> None:
     legend = setup.data.legend
     curves, confusion, samples = (run / name for name in PICTURES)
     draw_curves(fitted.history, curves)
-    draw_confusion(np.array(fitted.confusion), legend.names, confusion)
+    draw_confusion(fitted.counts["matrices"].sum(dim=0).numpy(), legend.names, confusion)
     draw_samples(_predict_samples(setup), legend, samples, setup.data.band_names)
 
 

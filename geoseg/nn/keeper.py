@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from geoseg.errors import ConfigError
 from geoseg.nn.checkpoints import await_validation, write_checkpoint
 from geoseg.nn.distributed import largest_of_all
-from geoseg.nn.journal import Journal, Row, as_task
+from geoseg.nn.journal import Journal, as_task
 from geoseg.nn.loop_config import LoopConfig
 from geoseg.nn.sampling import EpochSampler
+from geoseg.nn.validation import Counts
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ class Keeper(Callback):
         self._early_stop = config.early_stop
         self._journal = journal
         self._sampler = sampler
-        self._state: dict[str, Any] = {"best": math.nan, "epoch": 0, "confusion": []}
+        self._state: dict[str, Any] = {"best": math.nan, "epoch": 0, "tiles": None, "whole": None}
         self._best_weights: dict[str, Tensor] | None = None
         self._next_write = 0.0
         self._written_epoch = 0
@@ -64,27 +63,38 @@ class Keeper(Callback):
         return int(self._state["epoch"])
 
     @property
-    def best_confusion(self) -> list[list[int]]:
-        """The confusion matrix of that epoch's validation; rows are the reference."""
-        return list(self._state["confusion"])
+    def best_counts(self) -> Counts:
+        """What the validation of that epoch counted."""
+        counts: Counts = self._state["tiles"]
+        return counts
+
+    @property
+    def best_whole(self) -> Counts | None:
+        """The same of whole scenes, where it had them."""
+        counts: Counts | None = self._state["whole"]
+        return counts
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A run that was ended early stays so when it is resumed."""
         del pl_module
         if self._journal.history:
             self._written_epoch = len(self._journal.history)
-            trainer.should_stop |= self._is_stuck(self._journal.history[-1])
+            trainer.should_stop |= self._is_stuck()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the state if it is the best so far; write it if it is time."""
         row = self._journal.history[-1]
-        figure = self._figure(row)
-        if self._is_better(figure):
-            matrix = as_task(pl_module).validation.confusion.matrix.tolist()
-            self._state = {"best": figure, "epoch": row["epoch"], "confusion": matrix}
+        if self._key in row and self._is_better(row[self._key]):
+            validation = as_task(pl_module).validation
+            self._state = {
+                "best": row[self._key],
+                "epoch": row["epoch"],
+                "tiles": validation.counts(),
+                "whole": validation.whole,
+            }
             state = pl_module.state_dict()
             self._best_weights = {k: v.detach().to("cpu", copy=True) for k, v in state.items()}
-        if self._is_stuck(row):
+        if self._is_stuck():
             logger.info("no better %s in %d epochs: training ends", self._key, self._early_stop)
             trainer.should_stop = True
         (due,) = largest_of_all(self.is_due)
@@ -107,7 +117,7 @@ class Keeper(Callback):
             await_validation(checkpoint["loops"]["fit_loop"], int(trainer.num_training_batches))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the best figure, its epoch and confusion matrix."""
+        """What a checkpoint keeps: the best figure, its epoch, and what was counted then."""
         return dict(self._state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -132,14 +142,10 @@ class Keeper(Callback):
         now = time.monotonic()
         self._next_write = now + (now - began) / self.writing_share
 
-    def _figure(self, row: Mapping[str, float]) -> float:
-        if self._key not in row:
-            known = ", ".join(key for key in row if "/" in key)
-            raise ConfigError("train.monitor", f"{self._key} is no figure", f"Known are {known}")
-        return row[self._key]
-
-    def _is_stuck(self, row: Row) -> bool:
-        return 0 < self._early_stop <= row["epoch"] - self.best_epoch
+    def _is_stuck(self) -> bool:
+        """Whether too many epochs that tell the figure have come since the best one."""
+        since = [row for row in self._journal.history if row["epoch"] > self.best_epoch]
+        return 0 < self._early_stop <= sum(self._key in row for row in since)
 
     def _is_better(self, figure: float) -> bool:
         best = float(self._state["best"])

@@ -9,20 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from geoseg.errors import WorkError
 from geoseg.nn.averaging import Averaging, sample_images
 from geoseg.nn.batch_end import BatchEnd
 from geoseg.nn.budget import Budget
-from geoseg.nn.checkpoints import AtomicCheckpointIO
 from geoseg.nn.clipping import Clipping
 from geoseg.nn.dataset import CachedSource, PairSource, make_loader
-from geoseg.nn.device import Precision
 from geoseg.nn.freezing import Freezing
 from geoseg.nn.journal import Journal, Row
 from geoseg.nn.keeper import Keeper
@@ -32,16 +29,11 @@ from geoseg.nn.signals import Signals
 from geoseg.nn.task import SegmentationTask
 from geoseg.nn.throughput import Throughput
 from geoseg.nn.validation import Counts, Validation
+from geoseg.nn.trainer import make_trainer
 from geoseg.progress import Progress
 
 METRICS, CHECKPOINTS, EVENTS = "metrics.csv", "checkpoints", "tensorboard"
 """Names in the run folder."""
-
-_LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "fp32": "32-true",
-    "bf16": "bf16-mixed",
-    "fp16": "16-mixed",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +77,13 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
     throughput = Throughput(config, cached=cached)
     journal = Journal(run / METRICS, budget, setup.data.fingerprint, progress, throughput)
     keeper = Keeper(run / CHECKPOINTS, config.train, journal, setup.sampler)
-    signals = Signals()
+    signals = Signals(patient=setup.environment is not None)
     decisions = BatchEnd(budget, signals, keeper)
     plateau = Plateau(journal, config.train.monitor)
     # The order counts: the journal writes the row that the keeper looks at and saves.
     ordered = [*_weight_callbacks(setup, budget), journal, plateau, keeper, decisions]
-    trainer = _make_trainer(setup, run, [budget, signals, throughput, *ordered])
+    callbacks = [budget, signals, throughput, *ordered]
+    trainer = make_trainer(setup, run, callbacks, _loggers(setup, run))
     task = SegmentationTask(
         setup.network,
         config,
@@ -104,7 +97,7 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
     train_workers, val_workers = (_workers(setup, s) for s in (setup.data.train, setup.data.val))
     loaders = (
         make_loader(setup.train, setup.batch_size, train_workers, setup.sampler),
-        make_loader(setup.val, _val_batch_size(setup), val_workers),
+        make_loader(setup.val, _val_batch_size(setup), val_workers, _val_share(setup)),
     )
     try:
         trainer.fit(task, *loaders, ckpt_path=checkpoint)
@@ -131,25 +124,11 @@ def _weight_callbacks(setup: TrainSetup, budget: Budget) -> list[pl.Callback]:
     return callbacks
 
 
-def _make_trainer(setup: TrainSetup, run: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
-    loop, device = setup.config.train, setup.device
-    return pl.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision=_LIGHTNING_PRECISION[setup.precision],
-        max_epochs=loop.epochs or -1,
-        accumulate_grad_batches=loop.accumulate,
-        callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
-        logger=_Events(run, name="", version=EVENTS, default_hp_metric=False),
-        default_root_dir=run,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        benchmark=device.type == "cuda",
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+def _loggers(setup: TrainSetup, run: Path) -> list[Logger]:
+    """The first process tells figures."""
+    if not setup.process.is_first:
+        return []
+    return [_Events(run, name="", version=EVENTS, default_hp_metric=False)]
 
 
 class _Events(TensorBoardLogger):
@@ -167,6 +146,14 @@ def _workers(setup: TrainSetup, source: PairSource) -> int:
             return 0
         source.share_room(workers)
     return workers
+
+
+def _val_share(setup: TrainSetup) -> range | None:
+    """The validation samples of this process: none is validated twice; None is all of them."""
+    process = setup.process
+    if process.world == 1:
+        return None
+    return range(process.rank, len(setup.val), process.world)
 
 
 def _val_batch_size(setup: TrainSetup) -> int:

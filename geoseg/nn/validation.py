@@ -59,11 +59,14 @@ class Validation(nn.Module):
         of_pair = torch.tensor(numbers, dtype=torch.int64)
         self.register_buffer("scene_of_pair", of_pair, persistent=False)
         self.register_buffer("loss", torch.zeros(2, dtype=torch.float64), persistent=False)
+        self.whole: Counts | None = None
+        """Of whole scenes; None where they were not looked at."""
 
     def reset(self) -> None:
         """Begin anew."""
         self.confusion.reset()
         self.loss.zero_()
+        self.whole = None
 
     def update(self, logits: Tensor, batch: Batch, loss: Tensor) -> None:
         """Count a batch.

@@ -1,8 +1,9 @@
-"""Whole scenes that a network is judged on while it learns, as its users will use it."""
+"""When a network is validated, and on what whole scenes it is judged, as users will use it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -52,10 +53,8 @@ class SceneScores(Callback):
     """
 
     def __init__(
-        self, whole: WholeScenes, legend: Legend, every: int, beat: Callable[[], None]
+        self, whole: WholeScenes, legend: Legend, every: int, beat: Callable[[Trainer], None]
     ) -> None:
-        self.counts: Counts | None = None
-        """Of the last epoch that was validated; None where whole scenes were not."""
         self._whole = whole
         self._legend = legend
         self._every = every
@@ -64,14 +63,12 @@ class SceneScores(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Predict and count, if it is time."""
-        self._validations += 1
-        is_last = is_last_epoch(trainer)
-        self.counts = None
-        if (self._validations - 1) % self._every and not is_last:
-            return
-        task = as_task(pl_module)
-        self.counts = self._count(trainer, task.network, task.device)
-        task.add_figures(scene_figures(self.counts, self._legend.names))
+        if self._validations % self._every == 0 or is_last_epoch(trainer):
+            task = as_task(pl_module)
+            counts = self._count(trainer, task.network, task.device)
+            task.validation.whole = counts
+            task.add_figures(scene_figures(counts, self._legend.names))
+        self._validations += 1  # here: an interrupted one comes again
 
     def state_dict(self) -> dict[str, int]:
         """What a checkpoint keeps: how many validations there were."""
@@ -88,11 +85,34 @@ class SceneScores(Callback):
             "pixels": torch.zeros(scenes, 3, dtype=torch.int64),
         }
         for place in range(trainer.global_rank, scenes, trainer.world_size):
-            found = counts_of([self._whole.compare(network, place, self._beat)])
+            found = counts_of([self._whole.compare(network, place, partial(self._beat, trainer))])
             for key, values in found.items():
                 counts[key][place] = values[0]
         # NCCL sums on GPUs alone.
         return {key: sum_over_processes(v.to(device)).cpu() for key, v in counts.items()}
+
+
+class ValidationPlan(Callback):
+    """Lets Lightning validate every so many epochs, and the last; it stands behind what ends.
+
+    Args:
+        every: Epochs from one validation to the next.
+    """
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A resumed run may have nothing but validation before it."""
+        del pl_module
+        self._decide(trainer)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        """With each batch it may turn out that the epoch is the last."""
+        self._decide(trainer)
+
+    def _decide(self, trainer: Trainer) -> None:
+        trainer.check_val_every_n_epoch = 1 if is_last_epoch(trainer) else self._every
 
 
 def is_last_epoch(trainer: Trainer) -> bool:
