@@ -234,9 +234,9 @@ def make_loader(
     dataset: SampleDataset,
     batch_size: int,
     workers: int,
-    sampler: EpochSampler | None = None,
+    sampler: EpochSampler | range | None = None,
 ) -> DataLoader[Batch]:
-    """Make a loader; without a sampler all samples come once, in their order.
+    """Make a loader; without a sampler all samples come once, in their order, of a range those.
 
     Workers are forked from a small server process, so that neither threads of torch nor
     handles of GDAL are copied into them.
@@ -255,7 +255,7 @@ def make_loader(
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
         # A last batch of one sample has no variance for batch normalisation to divide by.
-        drop_last=sampler is not None and len(sampler) > batch_size,
+        drop_last=isinstance(sampler, EpochSampler) and len(sampler) > batch_size,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
-from lightning.pytorch.plugins.environments import (
+from lightning.fabric.plugins.environments import (
     ClusterEnvironment,
     LightningEnvironment,
     SLURMEnvironment,
@@ -21,7 +21,7 @@ from geoseg.errors import ConfigError
 from geoseg.nn.device import resolve_device
 from geoseg.nn.loop_config import LoopConfig
 
-_PATIENCE = timedelta(hours=2)
+PATIENCE = timedelta(hours=2)
 """How long processes wait for another: whole scenes may be validated meanwhile."""
 
 _TORCHRUN_KEYS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -148,12 +148,17 @@ def joined(environment: ClusterEnvironment | None, device: torch.device) -> Iter
         "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
         rank=environment.global_rank(),
         world_size=environment.world_size(),
-        timeout=_PATIENCE,
+        timeout=PATIENCE,
     )
     try:
         yield
-    finally:
+    except Exception:
+        raise  # without leave: others may never answer
+    except BaseException:  # a signal, which all obey at the same batch
         distributed.destroy_process_group()
+        raise
+    wait_for_all()
+    distributed.destroy_process_group()
 
 
 def is_joined() -> bool:

@@ -28,8 +28,8 @@ from geoseg.nn.setup import TrainSetup
 from geoseg.nn.signals import Signals
 from geoseg.nn.task import SegmentationTask
 from geoseg.nn.throughput import Throughput
-from geoseg.nn.validation import Counts, Validation
 from geoseg.nn.trainer import make_trainer
+from geoseg.nn.validation import Counts, Validation
 from geoseg.progress import Progress
 
 METRICS, CHECKPOINTS, EVENTS = "metrics.csv", "checkpoints", "tensorboard"

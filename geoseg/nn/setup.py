@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from lightning.fabric.plugins.environments import ClusterEnvironment
 
 from geoseg.errors import ConfigError
 from geoseg.nn.architectures import ARCHITECTURES
 from geoseg.nn.config import TrainConfig
 from geoseg.nn.dataset import SampleDataset, SampleForm
-from geoseg.nn.device import Precision, resolve_device, resolve_precision
+from geoseg.nn.device import Precision, resolve_precision
+from geoseg.nn.distributed import Process, own_device, this_process
 from geoseg.nn.freezing import FreezePlan, plan_freezing
 from geoseg.nn.losses import resolve_class_weights, tell_class_weights
 from geoseg.nn.models import ModelSpec, SegmentationModel
@@ -69,6 +71,12 @@ class TrainSetup:
     class_weights: tuple[float, ...] | None
     """Weights of the classes in the loss, in legend order; None where all weigh the same."""
 
+    environment: ClusterEnvironment | None = None
+    """What started this process together with others; None where it trains alone."""
+
+    process: Process = Process()  # noqa: RUF009 - it is frozen
+    """Which of them it is."""
+
     @property
     def epoch_steps(self) -> int:
         """Steps of the optimizer in an epoch; the last one may take fewer batches."""
@@ -83,18 +91,27 @@ class TrainSetup:
         return size
 
 
-def prepare(config: TrainConfig) -> TrainSetup:
+def prepare(config: TrainConfig, environment: ClusterEnvironment | None = None) -> TrainSetup:
     """Open the data and build the network.
+
+    Args:
+        config: What the user asked for.
+        environment: What started this process together with others, if it does not train alone.
 
     Raises:
         InputError: If data, weights, device or network cannot be had, or do not fit.
     """
-    device = resolve_device(config.train.device, "train.device")
+    process = this_process(environment)
+    device = own_device(config.train, process)
     precision = resolve_precision(config.train.precision, device, "train.precision")
     data = open_tiles(config.data) if config.data.tiles else open_scenes(config.data, config.seed)
     spec = _spec(config, data)
     start = start_network(
-        spec, config.model.weights, bands=data.band_names, resolution=data.resolution
+        spec,
+        config.model.weights,
+        bands=data.band_names,
+        classes=data.legend.names,
+        resolution=data.resolution,
     )
     scaling = _scaling(config, data, start)
     means = tuple(float(np.nan_to_num(mean)) for mean in data.stats.mean)
@@ -116,11 +133,25 @@ def prepare(config: TrainConfig) -> TrainSetup:
         precision=precision,
         train=SampleDataset(data.train, train_form),
         val=SampleDataset(data.val, val_form),
-        sampler=EpochSampler(data.drawing, config.data.samples or data.samples, config.seed),
+        sampler=_sampler(config, data, process),
         class_weights=resolve_class_weights(
             config.loss, classes=data.legend.count, class_pixels=data.class_pixels
         ),
+        environment=environment,
+        process=process,
     )
+
+
+def _sampler(config: TrainConfig, data: TrainingData, process: Process) -> EpochSampler:
+    samples = config.data.samples or data.samples
+    for part, count in (("train on", samples), ("validate on", len(data.val))):
+        if count < process.world:
+            raise ConfigError(
+                "train.devices",
+                f"{process.world} processes want samples, and there are {count} to {part}",
+                "Set fewer",
+            )
+    return EpochSampler(data.drawing, samples, config.seed, rank=process.rank, world=process.world)
 
 
 def _spec(config: TrainConfig, data: TrainingData) -> ModelSpec:

@@ -1,0 +1,241 @@
+"""Starts the processes that train together on one machine, and speaks for the first of them."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from types import FrameType
+from typing import Any, Self, TypeVar
+
+import torch
+from torch.distributed import TCPStore
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
+
+from geoseg.errors import GeosegError, WorkError
+from geoseg.nn.wire import Wire, WiredProgress, WiredRecords
+from geoseg.progress import Progress, Task
+
+T = TypeVar("T")
+
+_GRACE = 15.0
+"""Seconds that processes have to end after another has failed."""
+
+
+def run_processes(
+    work: Callable[..., T], arguments: tuple[object, ...], count: int, progress: Progress
+) -> T:
+    """Run a function in several processes, as torchrun does, and give what the first one returns.
+
+    torch's elastic launcher would do it too, but ends its workers half a minute after Ctrl-C,
+    whether they are saved or not, and passes on neither messages nor errors as they are.
+
+    Args:
+        work: A function of a module; it is called with `arguments` and `progress`.
+        arguments: Of the function; they are pickled.
+        count: Number of processes.
+        progress: Gets what the first process reports; what it logs is logged here.
+
+    Returns:
+        What `work` returned in the process of rank 0.
+
+    Raises:
+        GeosegError: As one of the processes raised it.
+        KeyboardInterrupt: After Ctrl-C, when all have ended.
+        SystemExit: After SIGTERM, with 143, when all have ended.
+    """
+    # One server for all, on a port that the system chose: nobody can take it in between.
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    listener = _Listener(count, progress)
+    level = logging.getLogger("geoseg").getEffectiveLevel()
+    told = (work, arguments, store.port, listener.wires, level)
+    with _forwarded() as forwarding, listener:
+        processes = spawn(_begin, told, count, join=False)
+        assert processes is not None
+        listener.begin()
+        forwarding.begin(processes.pids())
+        try:
+            while not processes.join(timeout=0.2, grace_period=_GRACE):
+                pass
+        except (ProcessExitedException, ProcessRaisedException) as error:
+            listener.finish()
+            if forwarding.received or not listener.stopped:
+                _end(forwarding.received or listener.stopped, _told(listener.errors, error))
+    _end(forwarding.received or listener.stopped)
+    result: T = listener.result
+    return result
+
+
+class _Listener:
+    """Takes what processes tell, in a thread, until all have ended."""
+
+    def __init__(self, count: int, progress: Progress) -> None:
+        self.errors: list[BaseException] = []
+        self.stopped: list[int] = []
+        self.result: Any = None
+        pairs = [multiprocessing.Pipe(duplex=False) for _ in range(count)]
+        self.wires: list[Connection] = [ours for _, ours in pairs]
+        self._ends: list[Connection] = [end for end, _ in pairs]
+        self._progress = progress
+        self._tasks: list[tuple[Any, Task]] = []
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+    def begin(self) -> None:
+        """Listen; the processes have the wires by now, and alone hold them open."""
+        for wire in self.wires:
+            wire.close()
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Take what is left."""
+        if self._thread.is_alive():
+            self._thread.join()
+        while self._tasks:
+            self._take_done(None)
+
+    def _listen(self) -> None:
+        while self._ends:
+            for end in wait(self._ends):
+                assert isinstance(end, Connection)
+                try:
+                    kind, content = end.recv()
+                except EOFError:
+                    self._ends.remove(end)
+                else:
+                    getattr(self, f"_take_{kind}")(content)
+
+    def _take_log(self, record: logging.LogRecord) -> None:
+        logging.getLogger(record.name).handle(record)
+
+    def _take_error(self, error: BaseException) -> None:
+        self.errors.append(error)
+
+    def _take_stopped(self, number: int) -> None:
+        self.stopped.append(number)
+
+    def _take_result(self, result: object) -> None:
+        self.result = result
+
+    def _take_event(self, content: tuple[str, dict[str, object]]) -> None:
+        kind, fields = content
+        self._progress.event(kind, **fields)
+
+    def _take_task(self, content: tuple[str, int | None, str]) -> None:
+        context = self._progress.task(*content)
+        self._tasks.append((context, context.__enter__()))
+
+    def _take_advance(self, count: int) -> None:
+        self._tasks[-1][1].advance(count)
+
+    def _take_done(self, _: None) -> None:
+        self._tasks.pop()[0].__exit__(None, None, None)
+
+
+class _Forwarding:
+    """Passes Ctrl-C and SIGTERM on to processes; the second one ends them at once."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self._pids: Sequence[int] = ()
+
+    def begin(self, pids: Sequence[int]) -> None:
+        """Pass on, also what came before there were processes."""
+        self._pids = pids
+        for number in self.received:
+            self._pass_on(number)
+
+    def take(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        del frame
+        self.received.append(number)
+        self._pass_on(signal.SIGKILL if len(self.received) > 1 else number)
+
+    def _pass_on(self, number: int) -> None:
+        for pid in self._pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+@contextmanager
+def _forwarded() -> Iterator[_Forwarding]:
+    forwarding = _Forwarding()
+    if threading.current_thread() is not threading.main_thread():
+        yield forwarding
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [(number, signal.signal(number, forwarding.take)) for number in numbers]
+    try:
+        yield forwarding
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _begin(
+    rank: int,
+    work: Callable[..., object],
+    arguments: tuple[object, ...],
+    port: int,
+    wires: Sequence[Connection],
+    level: int,
+) -> None:
+    """Be one of the processes: as torchrun would have started it."""
+    count = len(wires)
+    for other in (*wires[:rank], *wires[rank + 1 :]):
+        other.close()
+    wire = Wire(wires[rank])
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count),
+        GROUP_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
+        TORCHELASTIC_USE_AGENT_STORE=str(True),  # the server is there already
+    )  # fmt: skip
+    torch.set_num_threads(max(1, torch.get_num_threads() // count))
+    own = logging.getLogger("geoseg")
+    own.handlers[:], own.propagate = [WiredRecords(wire)], False
+    own.setLevel(level)
+    try:
+        result = work(*arguments, progress=WiredProgress(wire) if rank == 0 else Progress())
+    except (KeyboardInterrupt, SystemExit) as stop:
+        wire.send("stopped", signal.SIGTERM if isinstance(stop, SystemExit) else signal.SIGINT)
+        os._exit(0)
+    except Exception as error:  # noqa: BLE001 - told by the process that started this one
+        is_known = isinstance(error, (GeosegError, MemoryError, OSError))
+        wire.send("error", error if is_known else RuntimeError(f"{type(error).__name__}: {error}"))
+        os._exit(1)  # the others may never answer: nothing is waited for
+    if rank == 0:
+        wire.send("result", result)
+
+
+def _end(signals: Sequence[int], error: BaseException | None = None) -> None:
+    """End as a signal wants it, or by the error."""
+    if signals and signals[0] == signal.SIGTERM:
+        raise SystemExit(128 + signal.SIGTERM)
+    if signals:
+        raise KeyboardInterrupt
+    if error is not None:
+        raise error
+
+
+def _told(
+    errors: list[BaseException], end: ProcessExitedException | ProcessRaisedException
+) -> BaseException:
+    """The cause: the others' errors tell only that a process has gone."""
+    for error in (*(e for e in errors if isinstance(e, GeosegError)), *errors):
+        return error
+    reason = str(end).strip().splitlines()[0]
+    return WorkError(
+        f"process {end.error_index}",
+        f"ended without a word ({reason})",
+        "Its memory may have been too small: set a smaller train.batch_size or fewer workers",
+    )
