@@ -98,6 +98,26 @@ def test_probabilities_of_the_identity_network_are_the_scene(tmp_path, scene, da
     assert np.isnan(probabilities[:, ~valid]).all()
 
 
+@pytest.mark.parametrize("tta", ["none", "d4"])
+def test_a_sigmoid_bundle_gives_the_mean_of_the_sigmoids(tmp_path, scene, data, bundle, tta):
+    """Of each class by itself, at every pixel, over windows, symmetries and models."""
+    sigmoid = identity_bundle(tmp_path / "sigmoid.safetensors", activation="sigmoid")
+    other = identity_bundle(
+        tmp_path / "other.safetensors",
+        activation="sigmoid",
+        scaling=Scaling(kind="divide", divisor=0.25),
+    )
+    options = dataclasses.replace(
+        FP32, probabilities=tmp_path / "p.tif", prob_dtype="float32", stride=11, tta=tta
+    )
+    predict(scene, [sigmoid, other], tmp_path / "c.tif", options)
+    expected = (1 / (1 + np.exp(-data)) + 1 / (1 + np.exp(-4 * data))) / 2
+    valid = data[0] != -9
+    assert np.abs(read(tmp_path / "p.tif") - expected)[:, valid].max() <= 1e-6
+    highest = np.array(LEGEND.values)[data.argmax(0)]
+    assert (read(tmp_path / "c.tif")[0] == highest)[valid].all()
+
+
 def test_class_raster_holds_the_value_of_the_highest_score(tmp_path, scene, data, bundle):
     [result] = predict(scene, bundle, tmp_path / "c.tif", FP32)
     expected = np.array(LEGEND.values)[data.argmax(0)]

@@ -128,6 +128,16 @@ def test_dump_then_load_is_the_same(write, tmp_path):
     assert load_config(again) == config
 
 
+def test_losses_make_the_round_trip(write):
+    terms = [{"name": "focal", "gamma": 3.0}, {"name": "tversky", "weight": 0.5, "beta": 0.9}]
+    config = parse_config(
+        {"data": {"tiles": ["/t"]}, "loss": {"terms": terms, "class_weights": "inverse_log"}}
+    )
+    focal, tversky = config.loss.terms
+    assert (focal.weight, focal.gamma, tversky.weight, tversky.beta) == (1, 3, 0.5, 0.9)
+    assert load_config(write(dump_config(config))) == config
+
+
 def test_dumped_options_are_toml():
     config = parse_config({"data": {"tiles": ["/t"]}, "model": {"options": {"a b": {"c": [1, 2]}}}})
     assert tomllib.loads(dump_config(config))["model"]["options"] == {"a b": {"c": [1, 2]}}
@@ -143,6 +153,26 @@ def test_dumped_options_are_toml():
         (MINIMAL + "[train]\nepoch = 3", "unknown key train.epoch. Did you mean epochs"),
         (MINIMAL + '[[loss.terms]]\nnam = "dice"', "unknown key loss.terms.0.nam. Did you mean"),
         (MINIMAL + '[[loss.terms]]\nname = "dicee"', "loss.terms.0.name = 'dicee'"),
+        (MINIMAL + '[[loss.terms]]\nname = "dicee"', "Choose one of cross_entropy, binary_cross"),
+        (MINIMAL + "[[loss.terms]]\nweight = 2.0", "key loss.terms.0.name is missing"),
+        (
+            MINIMAL + '[[loss.terms]]\nname = "focal"\ngama = 2.0',
+            "unknown key loss.terms.0.gama. Did you mean gamma",
+        ),
+        (
+            MINIMAL + '[[loss.terms]]\nname = "dice"\nzzz = 2.0',
+            "unknown key loss.terms.0.zzz. Known there are weight, name.",
+        ),
+        (
+            MINIMAL + '[[loss.terms]]\nname = "ohem"\nthreshold = 2',
+            "loss.terms.0.threshold = 2: input should be less than or equal to 1",
+        ),
+        (
+            MINIMAL + '[loss]\nterms = [{ name = "binary_cross_entropy" }, { name = "ohem" }]',
+            "loss: the activation is sigmoid, ohem is of a softmax alone",
+        ),
+        (MINIMAL + '[loss]\nclass_weights = "inverze"', "'none', 'inverse', 'inverse_sqrt'"),
+        (MINIMAL + '[loss]\nclass_weights = [1, "a"]', "loss.class_weights.1 = 'a'"),
         (
             MINIMAL + '[train]\nepochs = "30"',
             "train.epochs = '30': input should be a valid integer",

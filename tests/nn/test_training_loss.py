@@ -87,6 +87,18 @@ def test_auxiliary_logits_add_their_loss_times_their_weight():
     assert float(found) == pytest.approx(main + 0.4 * detail + 0.16 * last, rel=1e-5)
 
 
+def test_a_given_weight_takes_the_place_of_the_papers_but_at_boundaries():
+    rng = np.random.default_rng(0)
+    target = torch.from_numpy(blocks())
+    outputs = tuple(torch.from_numpy(rng.normal(size=(2, n, 12, 20))) for n in (3, 3, 1))
+    heads = (DETAIL, BOUNDARY)
+    plain = TrainingLoss(CrossEntropy(), heads)(outputs, target)
+    for weight in (0.0, 0.7):
+        found = TrainingLoss(CrossEntropy(), heads, aux_weight=weight)(outputs, target)
+        expected = plain + (weight - 0.4) * CrossEntropy()(outputs[1], target)
+        assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_boundaries_add_their_loss_and_that_of_the_logits_on_them():
     rng = np.random.default_rng(0)
     target = blocks()
