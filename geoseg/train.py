@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
-import shutil
 import signal
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,34 @@ import numpy as np
 import torch
 
 from geoseg import __version__
-from geoseg.errors import ConfigError, OutputError
-from geoseg.geo.outputs import check_output_folder, publish
+from geoseg.geo.outputs import publish
 from geoseg.geo.sample_view import SampleView
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.card import ModelCard
 from geoseg.nn.checkpoints import read_checkpoint
-from geoseg.nn.config import TrainConfig, dump_config, load_config
+from geoseg.nn.config import TrainConfig
+from geoseg.nn.distributed import (
+    Process,
+    find_environment,
+    joined,
+    only_first_tells,
+    own_device,
+    this_process,
+)
 from geoseg.nn.dry_run import look, tell
-from geoseg.nn.journal import Journal, Row
-from geoseg.nn.loop import CHECKPOINTS, EVENTS, METRICS, FitResult, fit, quiet_libraries
+from geoseg.nn.journal import Row
+from geoseg.nn.launch import run_processes
+from geoseg.nn.loop import FitResult, fit, quiet_libraries
+from geoseg.nn.run_folder import (
+    BUNDLE,
+    FIGURES,
+    LAST,
+    PICTURES,
+    SHEET,
+    check_run,
+    open_run,
+    settled_config,
+)
 from geoseg.nn.sampling import SampleKey
 from geoseg.nn.setup import TrainSetup, prepare, tell_setup
 from geoseg.nn.signals import TrainingStopped
@@ -35,16 +53,6 @@ from geoseg.reports.augmented import SampleVersions, draw_augmented
 from geoseg.reports.figures import draw_confusion, draw_curves, draw_samples
 
 logger = logging.getLogger(__name__)
-
-CONFIG, BUNDLE = "config.toml", "model.safetensors"
-PICTURES = ("curves.png", "confusion.png", "samples.png")
-SHEET, FIGURES = "dry_run.png", "dry_run.json"
-"""What a dry run leaves: samples as they are augmented, and numbers."""
-
-LAST = f"{CHECKPOINTS}/last.ckpt"
-
-_CHANGEABLE = ("train.workers", "train.device", "data.cache_mb")
-"""What may differ when a run is resumed, because it does not change what is learnt."""
 
 _SHOWN_SAMPLES, _SAMPLE_CANDIDATES = 4, 24
 
@@ -77,6 +85,10 @@ def train(
 ) -> TrainResult:
     """Train a network.
 
+    Where several devices are wanted, the processes for them are started; under torchrun or SLURM
+    this process joins those that are there, and the first of them alone writes and returns what
+    was made.
+
     Args:
         config: What to train on what, and how.
         run: The run folder; `runs/<name of the config>` where not given. It gets `config.toml`,
@@ -95,89 +107,50 @@ def train(
     Raises:
         InputError: If config, data, weights or run folder cannot be right.
         WorkError: If training itself fails: a loss that is no number, a full disk.
-        KeyboardInterrupt: After Ctrl-C; the last checkpoint is kept.
-        SystemExit: After SIGTERM, with 143; the last checkpoint is kept.
+        KeyboardInterrupt: After Ctrl-C; a checkpoint of the last batch is kept.
+        SystemExit: After SIGTERM, with 143; a checkpoint of the last batch is kept.
     """
     run = Path(run) if run is not None else Path("runs") / config.name
-    _check_run(run, config, resume=resume, overwrite=overwrite)
-    with quiet_libraries(), torch.random.fork_rng():
+    progress = progress or Progress()
+    work = partial(_train, config, run, resume=resume, overwrite=overwrite, dry_run=dry_run)
+    environment = find_environment(config.train)
+    if environment is not None or config.train.devices == 1 or dry_run:
+        return work(progress=progress)
+    own_device(config.train, Process())  # what cannot be had is told before anything starts
+    check_run(run, config, resume=resume, overwrite=overwrite)
+    return run_processes(work, config.train.devices, progress)
+
+
+def _train(
+    config: TrainConfig,
+    run: Path,
+    *,
+    resume: bool,
+    overwrite: bool,
+    dry_run: bool,
+    progress: Progress,
+) -> TrainResult:
+    """Train in this process: alone, or together with those that were started beside it."""
+    environment = None if dry_run else find_environment(config.train)
+    process = this_process(environment)
+    device = own_device(config.train, process)
+    told = only_first_tells(process)
+    with quiet_libraries(), told, joined(environment, device), torch.random.fork_rng():
+        if process.is_first:
+            check_run(run, config, resume=resume, overwrite=overwrite)
         torch.manual_seed(config.seed)
-        setup = prepare(config)
+        setup = prepare(settled_config(run, config) if resume else config, environment)
         tell_setup(setup)
         if dry_run:
             figures = _write_dry_run(setup, run)
             return TrainResult(run=run, bundle=None, metrics={}, figures=figures)
-        checkpoint = _open_run(run, setup, resume=resume)
-        fitted = _fit(setup, run, checkpoint, progress or Progress())
+        checkpoint = open_run(run, setup, resume=resume)
+        fitted = _fit(setup, run, checkpoint, progress if process.is_first else Progress())
+        if not process.is_first:
+            return TrainResult(run=run, bundle=None, metrics={})
         bundle = _save_bundle(setup, run, fitted)
         _draw(setup, run, fitted)
     return TrainResult(run=run, bundle=bundle, metrics=fitted.best)
-
-
-def _check_run(run: Path, config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
-    if not resume:
-        content = {path.name for path in run.iterdir()} if run.is_dir() else set()
-        tried = bool(content) and content <= {SHEET, FIGURES}  # by a dry run, and nothing more
-        if content and not tried and not overwrite:
-            cure = "Give --resume to go on with it, --overwrite to replace it, or another folder"
-            raise OutputError(run, "already exists and is not empty", cure)
-        inputs = [*config.data.tiles, *config.data.scenes]
-        marker = content.pop() if tried else CONFIG
-        check_output_folder(run, overwrite=overwrite or tried, inputs=inputs, marker=marker)
-        return
-    if not (run / CONFIG).is_file():
-        raise OutputError(run, "is no run that can be resumed", "Train without --resume first")
-    different = _differences(load_config(run / CONFIG), config)
-    if different:
-        raise ConfigError(
-            run / CONFIG,
-            f"the run was begun with another config: {'; '.join(different)}",
-            "Resume with the same, or train anew into another folder",
-        )
-
-
-def _differences(old: TrainConfig, new: TrainConfig) -> list[str]:
-    before, after = _flatten(old.model_dump(mode="json")), _flatten(new.model_dump(mode="json"))
-    keys = [key for key in {**before, **after} if key not in _CHANGEABLE]
-    return [
-        f"{key} was {before.get(key)!r}, is {after.get(key)!r}"
-        for key in keys
-        if before.get(key) != after.get(key)
-    ]
-
-
-def _flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def _open_run(run: Path, setup: TrainSetup, *, resume: bool) -> Path | None:
-    """Make the run folder, or look into the one to resume; give its checkpoint, if any."""
-    last = run / LAST
-    if not resume:
-        _clear(run)
-        run.mkdir(parents=True, exist_ok=True)
-        with publish(run / CONFIG) as temporary:
-            temporary.write_text(dump_config(setup.config), encoding="utf-8")
-        return None
-    if not last.is_file():
-        logger.info("%s has no checkpoint yet; training starts from the beginning", run)
-        return None
-    checkpoint = read_checkpoint(last)
-    state, running = checkpoint["callbacks"][Journal.__qualname__], checkpoint["running"]
-    if state["fingerprint"] != setup.data.fingerprint:
-        raise ConfigError(run, "the data are not those of the run", "Train anew on the new data")
-    epochs = len(state["history"])
-    batches = len(running["losses"]) if running["epoch"] == epochs else 0
-    setup.sampler.load_state_dict(checkpoint["sampler"])
-    setup.sampler.set_epoch(epochs, batches * setup.batch_size)
-    logger.info("goes on after epoch %d and %d batches of the next", epochs, batches)
-    return last
 
 
 def _write_dry_run(setup: TrainSetup, run: Path) -> dict[str, Any]:
@@ -194,14 +167,6 @@ def _write_dry_run(setup: TrainSetup, run: Path) -> dict[str, Any]:
     return found.figures
 
 
-def _clear(run: Path) -> None:
-    """Remove what an earlier run left; files that are none of ours stay."""
-    for name in (CONFIG, BUNDLE, METRICS, *PICTURES):
-        (run / name).unlink(missing_ok=True)
-    for name in (CHECKPOINTS, EVENTS):
-        shutil.rmtree(run / name, ignore_errors=True)
-
-
 def _fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progress) -> FitResult:
     """Train; after a signal say how to go on, and end as the signal wants."""
     try:
@@ -210,7 +175,7 @@ def _fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progre
         if (run / LAST).is_file():
             logger.warning("stopped; the same command with --resume goes on from %s", run / LAST)
         else:
-            logger.warning("stopped before the first epoch ended; nothing is kept")
+            logger.warning("stopped before the first step; nothing is kept")
         if stop.signal_number == signal.SIGTERM:
             raise SystemExit(128 + stop.signal_number) from None
         raise KeyboardInterrupt from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,6 +160,19 @@ def joined(environment: ClusterEnvironment | None, device: torch.device) -> Iter
         raise
     wait_for_all()
     distributed.destroy_process_group()
+
+
+@contextmanager
+def only_first_tells(process: Process) -> Iterator[None]:
+    """Keep what processes but the first log to themselves, errors apart."""
+    own = logging.getLogger("geoseg")
+    level = own.level
+    if not process.is_first:
+        own.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        own.setLevel(level)
 
 
 def is_joined() -> bool:

@@ -27,17 +27,14 @@ _GRACE = 15.0
 """Seconds that processes have to end after another has failed."""
 
 
-def run_processes(
-    work: Callable[..., T], arguments: tuple[object, ...], count: int, progress: Progress
-) -> T:
+def run_processes(work: Callable[..., T], count: int, progress: Progress) -> T:
     """Run a function in several processes, as torchrun does, and give what the first one returns.
 
     torch's elastic launcher would do it too, but ends its workers half a minute after Ctrl-C,
     whether they are saved or not, and passes on neither messages nor errors as they are.
 
     Args:
-        work: A function of a module; it is called with `arguments` and `progress`.
-        arguments: Of the function; they are pickled.
+        work: What can be pickled; it is called with `progress`.
         count: Number of processes.
         progress: Gets what the first process reports; what it logs is logged here.
 
@@ -53,9 +50,10 @@ def run_processes(
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     listener = _Listener(count, progress)
     level = logging.getLogger("geoseg").getEffectiveLevel()
-    told = (work, arguments, store.port, listener.wires, level)
+    told = (work, store.port, listener.wires, level)
     with _forwarded() as forwarding, listener:
-        processes = spawn(_begin, told, count, join=False)
+        with _quiet_children():
+            processes = spawn(_begin, told, count, join=False)
         assert processes is not None
         listener.begin()
         forwarding.begin(processes.pids())
@@ -182,10 +180,25 @@ def _forwarded() -> Iterator[_Forwarding]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def _quiet_children() -> Iterator[None]:
+    """Have processes that start keep torch's own warnings, which go past Python's, to themselves.
+
+    DDP warns where it looks for parameters without a gradient and finds none.
+    """
+    key = "TORCH_CPP_LOG_LEVEL"
+    before = os.environ.get(key)
+    os.environ.setdefault(key, "ERROR")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[key]
+
+
 def _begin(
     rank: int,
     work: Callable[..., object],
-    arguments: tuple[object, ...],
     port: int,
     wires: Sequence[Connection],
     level: int,
@@ -205,7 +218,7 @@ def _begin(
     own.handlers[:], own.propagate = [WiredRecords(wire)], False
     own.setLevel(level)
     try:
-        result = work(*arguments, progress=WiredProgress(wire) if rank == 0 else Progress())
+        result = work(progress=WiredProgress(wire) if rank == 0 else Progress())
     except (KeyboardInterrupt, SystemExit) as stop:
         wire.send("stopped", signal.SIGTERM if isinstance(stop, SystemExit) else signal.SIGINT)
         os._exit(0)
