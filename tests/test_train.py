@@ -216,10 +216,40 @@ def test_an_unknown_figure_lists_the_known(configure, tmp_path):
         train(config, tmp_path / "run")
 
 
-def test_a_dry_run_writes_nothing(configure, tmp_path):
-    result = train(configure(), tmp_path / "run", dry_run=True)
-    assert result.bundle is None
-    assert not list(tmp_path.iterdir())
+def test_a_dry_run_shows_samples_and_keeps_no_run_from_its_folder(configure, tmp_path):
+    run = tmp_path / "run"
+    result = train(configure(train={"epochs": 1}), run, dry_run=True)
+    assert result.bundle is None and result.metrics == {}
+    assert {path.name for path in run.iterdir()} == {"dry_run.png", "dry_run.json"}
+    assert result.figures == json.loads((run / "dry_run.json").read_text())
+    with Image.open(run / "dry_run.png") as picture:
+        assert min(picture.size) > 300
+    train(configure(train={"epochs": 1}), run, dry_run=True)  # once more
+    assert train(configure(train={"epochs": 1}), run).bundle.is_file()
+    assert (run / "dry_run.png").is_file()
+
+
+def test_a_dry_run_takes_nothing_from_a_run(configure, tmp_path):
+    config = configure(train={"epochs": 1})
+    kept = train(config, tmp_path / "run").bundle.read_bytes()
+    with pytest.raises(OutputError, match="not empty"):
+        train(config, tmp_path / "run", dry_run=True)
+    train(config, tmp_path / "run", overwrite=True, dry_run=True)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == kept
+    assert train(config, tmp_path / "run", resume=True).bundle.read_bytes()
+
+
+def test_a_folder_with_more_than_a_dry_run_is_refused(configure, tmp_path):
+    run = tmp_path / "run"
+    train(configure(), run, dry_run=True)
+    (run / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not empty"):
+        train(configure(), run)
+
+
+def test_a_dry_run_with_a_wrong_augmentation_is_refused(configure):
+    with pytest.raises(ConfigError, match="elastic_spacing"):
+        configure(augment={"elastic": 30})
 
 
 # --- resuming --------------------------------------------------------------------------------

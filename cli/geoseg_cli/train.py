@@ -21,7 +21,11 @@ from geoseg_cli import options
 )
 @options.output("Run folder.  [default: runs/NAME]", required=False)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run.")
-@click.option("--dry-run", is_flag=True, help="Open the data and build the network, then stop.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Train nothing: show samples as they are augmented, and tell what would be trained.",
+)
 @options.as_json
 @options.messages
 def command(
@@ -52,7 +56,10 @@ def command(
     )
     if as_json:
         run, bundle, metrics = result.run, result.bundle, result.metrics
-        options.print_json({"run": run, "bundle": bundle, "metrics": metrics})
+        told = {"figures": result.figures} if dry_run else {}
+        options.print_json({"run": run, "bundle": bundle, "metrics": metrics, **told})
+    elif dry_run:
+        click.echo(f"{config} -> {result.run / 'dry_run.png'}, {result.run / 'dry_run.json'}")
     elif result.bundle is not None:
         click.echo(f"{config} -> {result.bundle}")
         for name, value in result.metrics.items():

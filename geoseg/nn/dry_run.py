@@ -59,7 +59,7 @@ class DryRun:
     """What a dry run found."""
 
     figures: Figures
-    """Model, classes, first batch, schedule; numbers that are not finite are None."""
+    """Model, classes, first batch, schedule."""
 
     samples: tuple[ShownSample, ...]
     """Some of the first batch."""
@@ -92,14 +92,13 @@ def look(setup: TrainSetup) -> DryRun:
 
 
 def tell(figures: Figures) -> None:
-    """Log the gist of a dry run; what `tell_setup` has told already is not repeated."""
+    """Log the gist of a dry run, beside what `tell_setup` tells of every run."""
     model, batch = figures["model"], figures["first_batch"]
     logger.info("%.2f million of %.2f million parameters are trained; %.3g GMACs a sample",
                 model["trained"] / 1e6, model["parameters"] / 1e6, model["gmacs"])  # fmt: skip
-    for entry in figures["classes"]:
-        share = "of unknown share" if entry["share"] is None else f"{entry['share']:.2%}"
-        logger.info("class %s: %s of the labelled pixels, weight %.3g",
-                    entry["name"], share, entry["weight"])  # fmt: skip
+    if figures["classes"][0]["share"] is not None:
+        shares = (f"{entry['name']} {entry['share']:.2%}" for entry in figures["classes"])
+        logger.info("labelled pixels to learn from: %s", ", ".join(shares))
     logger.info("first batch: %.1f %% of the pixels hold data, %.1f %% are labelled",
                 100 * batch["valid_share"], 100 * batch["labelled_share"])  # fmt: skip
     for band in batch["bands"]:

@@ -20,12 +20,12 @@ from geoseg.reports.figures import display_bands
 Array = npt.NDArray[Any]
 
 _INCHES, _DOTS_PER_INCH = 2.05, 110
-_LABEL = 0.5
+_LABEL = 0.4
 """How much of the class's colour is laid over the image."""
 _PAPER, _INK, _PALE = "#ffffff", "#22262b", "#6b7280"
 _NO_DATA = (236, 236, 232)
 _STRIPE = (250, 250, 250)
-_LONG_NAME = 26
+_LONG_NAME, _ENTRIES = 26, 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def draw_augmented(
     versions = len(samples[0].images)
     height, width = samples[0].valid.shape[-2:]
     cell = (_INCHES * min(1.6, width / height), _INCHES)
-    lines = -(-(legend.count + 2) // 6)
+    lines = _lines(legend)
     figure = Figure(
         figsize=(
             cell[0] * (versions + 1) + 0.35,
@@ -131,6 +131,11 @@ def _show(axes: Axes, picture: Array, valid: Array) -> None:
     axes.spines[:].set(color="#c9ccd1", linewidth=0.6)
 
 
+def _lines(legend: Legend) -> int:
+    """Of the legend: its classes and two more entries, about as many in each line."""
+    return -(-(legend.count + 2) // _ENTRIES)
+
+
 def _add_legend(figure: Figure, legend: Legend) -> None:
     patches = [
         Patch(facecolor=_rgb(color), edgecolor=_PALE, linewidth=0.5, label=name)
@@ -139,9 +144,10 @@ def _add_legend(figure: Figure, legend: Legend) -> None:
     stripes = Patch(facecolor="#9aa0a8", edgecolor=_PAPER, hatch="////", label="no loss looks")
     pale = Patch(facecolor=_rgb(_NO_DATA), edgecolor=_PALE, linewidth=0.5, label="no data")
     patches += [stripes, pale]
+    columns = -(-len(patches) // _lines(legend))
     figure.legend(
-        handles=patches, loc="outside lower center", ncols=min(len(patches), 6), frameon=False,
-        fontsize=8.5, labelcolor=_INK,
+        handles=patches, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5,
+        labelcolor=_INK,
     )  # fmt: skip
 
 
@@ -150,5 +156,7 @@ def _rgb(color: tuple[int, int, int]) -> tuple[float, float, float]:
 
 
 def _shorten(name: str) -> str:
+    """Of a path the file; what is long loses its middle."""
+    name = name.rpartition("/")[2] or name
     half = (_LONG_NAME - 3) // 2
     return name if len(name) <= _LONG_NAME else f"{name[:half]}...{name[-half:]}"

@@ -56,6 +56,10 @@ def test_config_that_is_none(refuse, place, content):
         ("train.epochs", ["--set train.epochs: is not key.sub=value"], "For example"),
         ("train.epochs=", ["--set train.epochs="], "Quote"),
         ("model.arch=unett", ["model.arch = 'unett': unknown architecture"], "unet,"),
+        ("augment.blurr=[0,1]", ["unknown key augment.blurr"], "Did you mean blur"),
+        ("augment.scale=[2,1]", ["augment: scale: the smallest factor"], "Mend it"),
+        ("augment.probability.nose=1", ["augment.probability.nose"], "Did you mean noise"),
+        ("augment.elastic=30", ["augment: elastic is at most a third"], "Mend it"),
     ],
 )
 def test_overrides(refuse, override, parts, cure):
@@ -66,6 +70,18 @@ def test_resume_without_a_run(refuse, place):
     refuse("train train.toml -o out --resume", "out: is no run that can be resumed", cure="without")
     (place / "out").mkdir()
     refuse("train train.toml -o out --resume", "out: is no run that can be resumed", cure="without")
+
+
+def test_a_dry_run_names_what_it_wrote(place, capsys):
+    words = ["train", "train.toml", "-o", "out", "--dry-run"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.split() == [
+        "train.toml", "->", str(Path("out/dry_run.png")) + ",", str(Path("out/dry_run.json")),
+    ]  # fmt: skip
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["bundle"] is None and told["run"] == "out"
+    assert told["figures"] == json.loads((place / "out" / "dry_run.json").read_text())
 
 
 @pytest.fixture
