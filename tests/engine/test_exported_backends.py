@@ -58,6 +58,14 @@ def test_scores_are_those_of_pytorch(make):
         assert (backend.scores(pixels, mask) - expected).abs().max() < 1e-4
 
 
+def test_a_sigmoid_for_each_class_is_inside(make):
+    bundle, (pixels, valid) = make_bundle("linear", "none", activation="sigmoid"), windows()
+    logits = by_torch(make_bundle("linear", "none", activation="none"), kind(), pixels, valid)
+    scores = make(bundle, kind()).scores(pixels, valid)
+    assert (scores - 1 / (1 + torch.exp(-logits))).abs().max() < 1e-5
+    assert (scores.sum(1) - 1).abs().max() > 0.1
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_identity_returns_the_raw_values_of_every_tail(make, dtype):
     pixels, valid = windows(dtype)
