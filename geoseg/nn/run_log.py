@@ -1,0 +1,188 @@
+"""What is written down of a run beside its figures: the circumstances, and all that was told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import rasterio
+import torch
+
+from geoseg import __version__
+from geoseg.geo.outputs import publish
+
+RUN_JSON, RUN_LOG = "run.json", "run.log"
+"""Names in the run folder."""
+
+_PACKAGES = (
+    *("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm", "torchgeo"),
+    *("numpy", "rasterio", "shapely", "pydantic"),
+)
+_GIT_SECONDS = 10.0
+
+
+class RunLog:
+    """The file run.json: under what circumstances a network was trained.
+
+    It is written when the run begins and when it ends, so that one that was killed is told too.
+
+    Args:
+        run: The run folder.
+        facts: What is known from the beginning.
+        resume: Whether to go on with the file of an earlier start.
+    """
+
+    def __init__(self, run: Path, facts: Mapping[str, Any], *, resume: bool = False) -> None:
+        self._path = run / RUN_JSON
+        before = _read(self._path) if resume else {}
+        starts = before.get("starts", [])
+        self._content: dict[str, Any] = {
+            **before,
+            **facts,
+            "status": "running",
+            "starts": [*starts, {"started": _now(), "command": shlex.join(sys.argv)}],
+        }
+        self.write()
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """By which services know the run; what is put in is kept."""
+        ids: dict[str, str] = self._content.setdefault("loggers", {})
+        return ids
+
+    def end(self, status: str, **facts: object) -> None:
+        """Write how it ended.
+
+        Args:
+            status: `finished`, `stopped` or `failed`.
+            facts: What is known now.
+        """
+        self._content.update(facts, status=status)
+        self._content["starts"][-1]["ended"] = _now()
+        self.write()
+
+    def write(self) -> None:
+        """Write what is known.
+
+        Raises:
+            WorkError: If the disk is full or fails.
+        """
+        with publish(self._path) as temporary:
+            text = json.dumps(self._content, indent=2, ensure_ascii=False, default=str)
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def circumstances(device: torch.device) -> dict[str, Any]:
+    """What a run was made with: versions, machine, state of the sources in the current folder."""
+    return {
+        "versions": versions(),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "device": _describe(device),
+        "git": git_state(Path.cwd()),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a training rests on."""
+    found = {"geoseg": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a package may be there without its metadata
+            continue
+    found["gdal"] = rasterio.__gdal_version__
+    if torch.version.cuda is not None:
+        found["cuda"] = torch.version.cuda
+    return found
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit, branch, and whether files differ from it; None where there is no repository."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {
+        "commit": commit,
+        "branch": _git(folder, "rev-parse", "--abbrev-ref", "HEAD"),
+        "dirty": None if changes is None else bool(changes),
+    }
+
+
+@contextmanager
+def written_to(path: Path) -> Iterator[None]:
+    """Append all that geoseg logs within, from INFO on, to a text file.
+
+    What other listeners hear stays as it was: where INFO is not asked for, they do not get it.
+
+    Args:
+        path: The file.
+    """
+    logger = logging.getLogger("geoseg")
+    level, own = logger.getEffectiveLevel(), logger.level
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setLevel(logging.INFO)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    others = [*logger.handlers, *logging.getLogger().handlers]
+
+    def is_asked_for(record: logging.LogRecord) -> bool:
+        return record.levelno >= level or not record.name.startswith("geoseg")
+
+    for other in others:
+        other.addFilter(is_asked_for)
+    logger.addHandler(handler)
+    logger.setLevel(min(level, logging.INFO))
+    try:
+        yield
+    finally:
+        logger.setLevel(own)
+        logger.removeHandler(handler)
+        for other in others:
+            other.removeFilter(is_asked_for)
+        handler.close()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The file of an earlier start; a damaged one is begun anew."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _describe(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device}: {torch.cuda.get_device_name(device)}"
+    return f"{device.type}: {platform.processor() or platform.machine()}"
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says; None where it is missing, refuses or takes too long."""
+    try:
+        done = subprocess.run(  # noqa: S603 - no word of it is a user's
+            ["git", "-C", str(folder), *arguments],  # noqa: S607 - the user's git, as in a shell
+            capture_output=True,
+            text=True,
+            timeout=_GIT_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
