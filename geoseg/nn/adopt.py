@@ -12,15 +12,13 @@ from torch import Tensor
 from geoseg.errors import BundleError
 from geoseg.nn.key_match import KeyMatch, match_keys
 from geoseg.nn.models import ModelSpec, SegmentationModel, build_model
+from geoseg.nn.spec_axes import small_and_large, spec_axes, template
 from geoseg.nn.trunk_keys import to_timm
 
 logger = logging.getLogger(__name__)
 
 _COUNTER = "num_batches_tracked"
 """Ending of the one thing that may be missing without harm."""
-
-_BANDS, _CLASSES = (3, 5), (2, 7)
-"""Two networks that differ in these show which axes count bands and which classes."""
 
 _SEED = 0
 """Of the weights that a file lacks, where that is allowed."""
@@ -76,10 +74,8 @@ def look_at(name: str, state: Mapping[str, Tensor], spec: ModelSpec) -> ForeignW
         ConfigError: If there is no such network.
     """
     state = to_timm(state)
-    small, large = (
-        _template(spec.model_copy(update={"in_channels": bands, "classes": classes}))
-        for bands, classes in zip(_BANDS, _CLASSES, strict=True)
-    )
+    small, large = small_and_large(spec)
+    axes = spec_axes(small, large)
     match = match_keys(small, state)
     if not any(state[theirs].ndim == small[ours].ndim for ours, theirs in match.pairs.items()):
         raise BundleError(
@@ -92,12 +88,14 @@ def look_at(name: str, state: Mapping[str, Tensor], spec: ModelSpec) -> ForeignW
     counting: dict[str, list[int]] = {}
     for ours, theirs in match.pairs.items():
         found = state[theirs].shape
-        for axis, pair in enumerate(zip(small[ours].shape, large[ours].shape, strict=True)):
-            if pair == _BANDS and axis < len(found):
-                bands.add(found[axis])
-            if pair == _CLASSES and axis < len(found):
-                classes.add(found[axis])
-                counting.setdefault(theirs, []).append(axis)
+        for each in axes.get(ours, ()):
+            if each.block > 1 or each.axis >= len(found):
+                continue
+            if each.counts == "bands":
+                bands.add(found[each.axis])
+            else:
+                classes.add(found[each.axis])
+                counting.setdefault(theirs, []).append(each.axis)
     if len(bands) > 1 or len(classes) > 1:
         problem = f"contradicts itself: bands {sorted(bands)}, classes {sorted(classes)}"
         raise BundleError(name, problem, "Give the --arch and --encoder it was trained with")
@@ -145,7 +143,7 @@ def adopt(weights: ForeignWeights, spec: ModelSpec, *, partial: bool = False) ->
     Raises:
         BundleError: If weights are missing or of another shape and `partial` does not allow it.
     """
-    own = _template(spec)
+    own = template(spec)
     match = match_keys(own, weights.state)
     fitting = {
         ours: theirs
@@ -204,13 +202,3 @@ def _check(
 
 def _named(spec: ModelSpec) -> str:
     return spec.arch if spec.encoder == "none" else f"{spec.arch} with {spec.encoder}"
-
-
-def _template(spec: ModelSpec) -> dict[str, Tensor]:
-    """Names and shapes of a network's weights, as far as possible without memory."""
-    try:
-        with torch.device("meta"):
-            return dict(build_model(spec).state_dict())
-    except Exception:  # noqa: BLE001 - some networks compute while they are built
-        with torch.random.fork_rng(devices=[]):
-            return dict(build_model(spec).state_dict())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,15 @@ from geoseg.geo.stats import BandStats
 from geoseg.nn.architectures import ARCHITECTURES
 from geoseg.nn.band_names import band_key, wavelengths
 from geoseg.nn.bundle import METADATA_KEY, ModelBundle
-from geoseg.nn.encoder_weights import Columns, EncoderWeights, load_encoder, warn_of_order
+from geoseg.nn.encoder_weights import Columns, EncoderWeights, load_encoder
+from geoseg.nn.fine_tuning import (
+    Carried,
+    Places,
+    band_places,
+    carry_over,
+    class_places,
+    is_order,
+)
 from geoseg.nn.models import ModelSpec, SegmentationModel, build_model
 from geoseg.nn.scaling import Scaling
 from geoseg.nn.state_dicts import WEIGHT_FILES, read_state_dict, safetensors_metadata
@@ -37,7 +46,7 @@ class Start:
     """What the encoder began with, where that was more than ImageNet's or nothing."""
 
     bundle_scaling: Scaling | None = None
-    """That of the bundle it goes on from."""
+    """That of the bundle it goes on from, for its bands; `columns` tells which these are."""
 
     def scaling(self, stats: BandStats) -> Scaling | None:
         """The scaling that the weights were made with; None where they tell none.
@@ -45,9 +54,9 @@ class Start:
         Args:
             stats: Of the training pixels; bands unknown to the weights are standardised by it.
         """
-        if self.bundle_scaling is not None or self.weights is None:
-            return self.bundle_scaling
-        if self.weights.normalization is None:
+        if self.bundle_scaling is not None:
+            return _by_columns(self.bundle_scaling, self.columns, stats)
+        if self.weights is None or self.weights.normalization is None:
             return None
         own = Scaling.from_stats("standardize", stats)
         mean, std = (
@@ -64,6 +73,7 @@ def start_network(
     weights: str,
     *,
     bands: tuple[str, ...] = (),
+    classes: tuple[str, ...] = (),
     resolution: float | None = None,
 ) -> Start:
     """Build a network and give it its first weights.
@@ -71,9 +81,10 @@ def start_network(
     Args:
         spec: The network.
         weights: `none`; `imagenet` (or `pretrained`), the encoder's own; `torchgeo:` and a
-            name; the path of a bundle of the same network, or of a file with an encoder's
-            weights.
+            name; the path of a bundle of the same architecture, encoder and options, or of a
+            file with an encoder's weights.
         bands: Names of the data's bands; nothing is known of them where it is empty.
+        classes: Names of the classes; nothing is known of them where it is empty.
         resolution: Metres per pixel of the data, for Scale-MAE.
 
     Raises:
@@ -92,7 +103,7 @@ def start_network(
     elif has_encoder and _is_state_dict(weights):
         source = _with_bands(EncoderWeights(name=weights, state=read_state_dict(weights)), bands)
     else:
-        return _from_bundle(spec, weights, bands)
+        return _from_bundle(spec, weights, bands, classes)
     network = build_model(spec)
     names = bands or ("",) * spec.in_channels
     columns = load_encoder(network, source, names)
@@ -106,24 +117,98 @@ def _is_state_dict(path: str) -> bool:
     return METADATA_KEY not in safetensors_metadata(path)
 
 
-def _from_bundle(spec: ModelSpec, path: str, bands: tuple[str, ...]) -> Start:
+def _from_bundle(
+    spec: ModelSpec, path: str, bands: tuple[str, ...], classes: tuple[str, ...]
+) -> Start:
+    """All that a bundle knows of the same network, for the bands and classes of the data."""
     bundle = ModelBundle.open(path)
+    there = bundle.card.spec
     different = [
-        f"{key} {getattr(bundle.card.spec, key)!r} there, {getattr(spec, key)!r} here"
-        for key in ModelSpec.model_fields
-        if getattr(bundle.card.spec, key) != getattr(spec, key)
+        f"{key} {getattr(there, key)!r} there, {getattr(spec, key)!r} here"
+        for key in ("arch", "encoder", "options")
+        if getattr(there, key) != getattr(spec, key)
     ]
     if different:
-        raise ConfigError(
-            _KEY,
-            f"{path} holds another network: {', '.join(different)}",
-            "Set [model] as there, or train on the same bands and classes",
+        problem = f"{path} holds another network: {', '.join(different)}"
+        raise ConfigError(_KEY, problem, "Set [model] as there")
+    names, known = bands or ("",) * spec.in_channels, bundle.card.bands
+    own_classes, old_classes = classes or ("",) * spec.classes, bundle.legend.names
+    places = Places(
+        bands=band_places(names, known),
+        old_bands=there.in_channels,
+        classes=class_places(own_classes, old_classes),
+        old_classes=there.classes,
+    )
+    carried = carry_over(bundle.state, spec, places)
+    if not carried.kept and not carried.adapted:
+        problem = f"none of the {len(bundle.state)} weights of {path} serves these data"
+        raise ConfigError(_KEY, problem, "Begin with other weights")
+    _tell_carried(path, carried)
+    _tell_places("bands", names, known, places.bands, "the mean of all")
+    _tell_places("classes", own_classes, old_classes, places.classes, "at random")
+    return Start(network=carried.network, columns=places.bands, bundle_scaling=bundle.card.scaling)
+
+
+def _tell_carried(path: str, carried: Carried) -> None:
+    """Say what became of each weight."""
+    if not carried.adapted and not carried.new:
+        logger.info("starts from all %d weights of %s", len(carried.kept), path)
+        return
+    logger.info(
+        "starts from %s: %d weights kept, %d adapted%s, %d new%s",
+        path, len(carried.kept), len(carried.adapted), _listed(carried.adapted),
+        len(carried.new), _listed(carried.new),
+    )  # fmt: skip
+
+
+def _tell_places(
+    what: str, names: Sequence[str], known: Sequence[str], places: Columns, otherwise: str
+) -> None:
+    """Say where each band or class comes from, and doubt what goes by order alone."""
+    if is_order(places, len(known)):
+        same = [_same_name(*pair) for pair in zip(names, known, strict=True)]
+        if not any(same) and any(names) and any(known):
+            logger.warning(
+                "%s: those of the weights (%s) are taken for the data's (%s) in this order",
+                what, ", ".join(known), ", ".join(names),
+            )  # fmt: skip
+        return
+    found = [
+        f"{name or number} <- {otherwise if place is None else known[place]}"
+        for number, (name, place) in enumerate(zip(names, places, strict=True), start=1)
+    ]
+    unknown = all(place is None for place in places)
+    logger.log(logging.WARNING if unknown else logging.INFO, "%s: %s", what, ", ".join(found))
+
+
+def _same_name(name: str, known: str) -> bool:
+    return band_key(name) == band_key(known) or name.strip().casefold() == known.strip().casefold()
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    if not names:
+        return ""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f" ({', '.join(names[:most])}{rest})"
+
+
+def _by_columns(scaling: Scaling, columns: Columns, stats: BandStats) -> Scaling | None:
+    """A scaling for the data's bands: that of each band, by statistics where it was not there.
+
+    None where all bands are others.
+    """
+    if all(column is None for column in columns):
+        return None
+    spare = Scaling.from_stats(scaling.kind, stats, divisor=scaling.divisor)
+    moved = {
+        key: tuple(
+            getattr(spare, key)[band] if column is None else values[column]
+            for band, column in enumerate(columns)
         )
-    logger.info("starts from all %d weights of %s", len(bundle.state), path)
-    keys = [[band_key(name) for name in names] for names in (bundle.card.bands, bands)]
-    if keys[0] != keys[1] and all(map(all, keys)):
-        warn_of_order(path, bundle.card.bands, bands)
-    return Start(network=bundle.build().train(), bundle_scaling=bundle.card.scaling)
+        for key in ("mean", "std", "low", "high")
+        if (values := getattr(scaling, key))
+    }
+    return Scaling(**{**scaling.model_dump(), **moved})
 
 
 def _from_torchgeo(name: str, bands: tuple[str, ...], resolution: float | None) -> EncoderWeights:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from geoseg.errors import BundleError, ConfigError
-from geoseg.geo.legend import Legend
+from geoseg.geo.legend import Legend, LegendClass
 from geoseg.geo.stats import BandStats
 from geoseg.nn import weights as weights_module
 from geoseg.nn.bundle import ModelBundle
@@ -248,22 +248,90 @@ def test_a_missing_file(tmp_path):
 # --- bundles ---------------------------------------------------------------------------------
 
 
+def save_bundle(path, spec, scaling, bands, classes=("field", "roof")):
+    """A network at random as a bundle; the network."""
+    network = build_model(spec)
+    legend = Legend(
+        classes=tuple(
+            LegendClass(value=value, name=name, color="#000000")
+            for value, name in enumerate(classes)
+        )
+    )
+    card = ModelCard(
+        spec=spec, legend=legend.to_dict(), bands=bands, dtype="uint8", scaling=scaling,
+        window=16, stride=8,
+    )  # fmt: skip
+    ModelBundle.of(network, card).save(path)
+    return network
+
+
+TWO = ModelSpec(arch="linear", in_channels=2, classes=2)
+PER_BAND = Scaling(kind="standardize", mean=(10, 20), std=(1, 2))
+
+
 @pytest.mark.parametrize(
-    ("bands", "warned"),
-    [(("b", "a"), True), (("A", "B"), False), (("", ""), False), (("a", "c"), True)],
+    ("bands", "warned"), [(("A", "B"), False), (("", ""), False), (("c", "d"), True)]
 )
 def test_a_bundle_gives_its_weights_and_its_scaling(tmp_path, caplog, bands, warned):
-    spec = ModelSpec(arch="linear", in_channels=2, classes=2)
-    network = build_model(spec)
-    scaling = Scaling(kind="divide", divisor=7)
-    card = ModelCard(
-        spec=spec, legend=Legend.of_values((0, 1)).to_dict(), bands=("a", "b"), dtype="uint8",
-        scaling=scaling, window=16, stride=8,
-    )  # fmt: skip
-    ModelBundle.of(network, card).save(tmp_path / "m.safetensors")
-    start = start_network(spec, str(tmp_path / "m.safetensors"), bands=bands)
-    assert start.scaling(stats_of([1.0, 1.0])) == scaling
+    network = save_bundle(tmp_path / "m.safetensors", TWO, PER_BAND, ("a", "b"))
+    with caplog.at_level(logging.INFO):
+        start = start_network(TWO, str(tmp_path / "m.safetensors"), bands=bands)
+    assert start.scaling(stats_of([1.0, 1.0])) == PER_BAND
     assert start.network.training
     own = start.network.state_dict()
     assert all(value.equal(own[key]) for key, value in network.state_dict().items())
     assert ("in this order" in caplog.text) == warned
+    assert "starts from all 2 weights" in caplog.text
+
+
+def test_a_bundle_for_other_bands_and_classes(tmp_path, caplog):
+    network = save_bundle(tmp_path / "m.safetensors", TWO, PER_BAND, ("a", "b"))
+    spec = TWO.model_copy(update={"in_channels": 3, "classes": 4})
+    with caplog.at_level(logging.INFO):
+        start = start_network(
+            spec, str(tmp_path / "m.safetensors"), bands=("b", "slope", "a"),
+            classes=("water", "Roof", "tree", "field"),
+        )  # fmt: skip
+    old, own = (each.network.weight[..., 0, 0] for each in (network, start.network))
+    assert own[[3, 1]][:, [2, 0]].equal(old)
+    assert own[[3, 1], 1].equal(old.mean(dim=1))
+    assert start.scaling(stats_of([7, 8, 9], [0.5, 0.6, 0.7])) == Scaling(
+        kind="standardize", mean=(20, 8, 10), std=(2, 0.6, 1)
+    )
+    assert "0 weights kept, 2 adapted (network.weight, network.bias), 0 new" in caplog.text
+    assert "bands: b <- b, slope <- the mean of all, a <- a" in caplog.text
+    assert "water <- at random, Roof <- roof, tree <- at random, field <- field" in caplog.text
+
+
+def test_other_bands_alone_are_scaled_by_their_statistics(tmp_path, caplog):
+    save_bundle(tmp_path / "m.safetensors", TWO, PER_BAND, ("a", "b"))
+    spec = TWO.model_copy(update={"in_channels": 1})
+    start = start_network(spec, str(tmp_path / "m.safetensors"), bands=("slope",))
+    assert start.scaling(stats_of([7])) is None
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.parametrize("kind", ["divide", "none", "percentile"])
+def test_other_scalings_go_by_band_too(tmp_path, kind):
+    stats = stats_of([3.0, 5.0])
+    scaling = Scaling.from_stats(kind, stats, divisor=7)
+    save_bundle(tmp_path / "m.safetensors", TWO, scaling, ("a", "b"))
+    start = start_network(TWO, str(tmp_path / "m.safetensors"), bands=("b", "a"))
+    image = torch.rand(1, 2, 4, 4) * 8
+    expected = scaling.apply(image.flip(1)).flip(1)
+    assert start.scaling(stats_of([0.0, 0.0])).apply(image).equal(expected)
+
+
+def test_a_bundle_of_another_network_is_refused(tmp_path):
+    save_bundle(tmp_path / "m.safetensors", TWO, PER_BAND, ("a", "b"))
+    with pytest.raises(ConfigError, match="another network: arch 'linear' there, 'enet' here"):
+        start_network(ModelSpec(arch="enet", in_channels=2, classes=2),
+                      str(tmp_path / "m.safetensors"))  # fmt: skip
+
+
+def test_a_bundle_of_which_nothing_serves_is_refused(tmp_path):
+    """Without an encoder between bands and classes, other classes leave nothing."""
+    save_bundle(tmp_path / "m.safetensors", TWO, PER_BAND, ("a", "b"))
+    spec = TWO.model_copy(update={"classes": 3})
+    with pytest.raises(ConfigError, match="none of the 2 weights"):
+        start_network(spec, str(tmp_path / "m.safetensors"), classes=("x", "y", "z"))
