@@ -134,3 +134,33 @@ def test_the_cache_keeps_what_fits():
     assert source.reads == 1 + 3
     assert not cached.fits
     assert CachedSource(source, 2 * size, 2 * size).fits
+
+
+def test_a_crop_lies_around_a_pixel_of_the_class_that_its_key_names():
+    pair = make_pair(40, 40)
+    pair.mask[:] = 1
+    pair.mask[30, 9] = pair.mask[0, 39] = 4
+    source = ListSource(pair)
+    dataset = SampleDataset(source, form(8, random=True))
+    samples = [dataset[SampleKey(0, i, 0, 1)] for i in range(40)]
+    corners = {divmod(int(s["image"][0, 0, 0]), 40) for s in samples}
+    assert corners == {(26, 5), (0, 32)}
+    assert all((s["target"] == 1).any() for s in samples)
+    plain = [dataset[SampleKey(0, i, 0)] for i in range(40)]
+    assert sum(bool((s["target"] == 1).any()) for s in plain) < 20
+
+
+def test_crops_follow_the_largest_share_of_a_class():
+    pair = make_pair(40, 40)
+    pair.mask[:] = 1
+    pair.mask[:, 36:] = 4
+    shares = []
+    for ratio in (1.0, 0.9):
+        shape = SampleForm(
+            height=8, width=8, fill=(0.0, 0.0), seed=3, random=True, cat_max_ratio=ratio
+        )
+        dataset = SampleDataset(ListSource(pair), shape)
+        samples = [dataset[SampleKey(1, i, 0)] for i in range(100)]
+        shares.append(np.mean([bool((s["target"] == 1).any()) for s in samples]))
+    assert shares[0] < 0.3
+    assert shares[1] > 0.7
