@@ -163,4 +163,4 @@ def test_crops_follow_the_largest_share_of_a_class():
         samples = [dataset[SampleKey(1, i, 0)] for i in range(100)]
         shares.append(np.mean([bool((s["target"] == 1).any()) for s in samples]))
     assert shares[0] < 0.3
-    assert shares[1] > 0.7
+    assert shares[1] > 0.5
