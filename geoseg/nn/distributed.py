@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
-from lightning.fabric.plugins.environments import (
-    ClusterEnvironment,
-    LightningEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
-)
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import Tensor, distributed
 
 from geoseg.errors import ConfigError
@@ -118,7 +116,7 @@ def own_device(config: LoopConfig, process: Process) -> torch.device:
         return device
     if config.devices == 1:
         return device
-    if device.index is not None:
+    if ":" in config.device:
         raise ConfigError(
             "train.device", f"{config.device} is one GPU, train.devices is {config.devices}",
             "Set it to cuda",
@@ -192,6 +190,15 @@ def sum_over_processes(values: Tensor) -> Tensor:
         values = values.clone()
         distributed.all_reduce(values)
     return values
+
+
+def gather_from_all(values: Tensor) -> Tensor:
+    """Join the tensors (n, ...) of all processes, equally long, in the order of their ranks."""
+    if not is_joined():
+        return values
+    parts = [torch.empty_like(values) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, values.contiguous())
+    return torch.cat(parts)
 
 
 def largest_of_all(*values: int) -> tuple[int, ...]:

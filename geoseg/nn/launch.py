@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, Self, TypeVar
 
 import torch
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
 from geoseg.errors import GeosegError, WorkError
@@ -53,7 +53,7 @@ def run_processes(work: Callable[..., T], count: int, progress: Progress) -> T:
     told = (work, store.port, listener.wires, level)
     with _forwarded() as forwarding, listener:
         with _quiet_children():
-            processes = spawn(_begin, told, count, join=False)
+            processes = spawn(_begin, told, count, join=False)  # type: ignore[no-untyped-call]
         assert processes is not None
         listener.begin()
         forwarding.begin(processes.pids())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.types import STEP_OUTPUT
 
 
 class SharedStrategy(DDPStrategy):
@@ -22,7 +23,7 @@ class SharedStrategy(DDPStrategy):
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # noqa: SLF001
         super().setup(trainer)
 
-    def validation_step(self, *args: object, **kwargs: object) -> object:
+    def validation_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:  # noqa: ANN401 - as above
         """Run a step of validation without the wrapper."""
         assert self.lightning_module is not None
         with self.precision_plugin.val_step_context():
