@@ -21,6 +21,7 @@ from geoseg.nn.epoch_losses import EpochLosses
 from geoseg.nn.losses import build_loss
 from geoseg.nn.models import SegmentationModel
 from geoseg.nn.optim import build_optimizer
+from geoseg.nn.pair_losses import PairLosses
 from geoseg.nn.scaling import Scaling
 from geoseg.nn.schedules import Schedule
 from geoseg.nn.training_loss import TrainingLoss
@@ -66,6 +67,7 @@ class SegmentationTask(pl.LightningModule):
             aux_weight=config.loss.aux_weight,
         )
         self.validation = Validation(legend)  # replaced by one that knows the scenes
+        self.pair_losses: PairLosses | None = None  # given where hard pairs are drawn more often
         self._config = config
         self._scaling = scaling
         self._legend = legend
@@ -115,8 +117,11 @@ class SegmentationTask(pl.LightningModule):
         self._seed(index)
         image = self._scaling.apply(batch["image"])
         image, target, _ = self._augment(image, batch["target"], batch["valid"])
-        loss: Tensor = self.training_loss(self._outputs(image), target)
+        outputs = self._outputs(image)
+        loss: Tensor = self.training_loss(outputs, target)
         self.losses.add(loss, batch.get("pair"))
+        if self.pair_losses is not None:
+            self.pair_losses.add(batch["pair"], outputs, target)
         return loss
 
     def on_validation_epoch_start(self) -> None:
