@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import pickle
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from PIL import Image
 from small_land import configure_land, make_land
@@ -18,9 +20,11 @@ from torch_threads import one_thread
 
 import geoseg
 from geoseg.errors import ConfigError, OutputError, TileSetError, WorkError
+from geoseg.geo.tileset import TileSet
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.config import load_config, parse_config
 from geoseg.nn.keeper import Keeper
+from geoseg.nn.pixel_losses import PixelLoss
 from geoseg.progress import Progress
 from geoseg.train import train
 
@@ -411,6 +415,50 @@ def test_class_weights_must_fit_the_legend(configure, tmp_path):
     config = configure(loss={"class_weights": [1.0, 2.0]})
     with pytest.raises(ConfigError, match="2 weights for 3 classes"):
         train(config, tmp_path / "run")
+
+
+def test_class_weights_come_from_the_pixels_of_the_training_tiles(
+    configure, land, tmp_path, caplog, monkeypatch
+):
+    tileset = TileSet.open(land / "tiles")
+    masks = [tileset.read_tile(tile)[1] for tile in tileset.split("train")]
+    pixels = np.bincount(np.concatenate(masks, axis=None), minlength=256)[:3]
+    expected = (1 / pixels) / (1 / pixels).mean()
+    seen = []
+    monkeypatch.setattr(
+        PixelLoss,
+        "weigh",
+        lambda self, weight, *_: seen.append(self.class_weights.tolist()) or weight,
+    )
+    with caplog.at_level(logging.INFO):
+        train(
+            configure(loss={"class_weights": "inverse"}, train={"epochs": None, "steps": 1}),
+            tmp_path / "run",
+        )
+    told = ", ".join(f"{n} {w:.4g}" for n, w in zip(tileset.legend.names, expected, strict=True))
+    assert f"class weights: {told}" in caplog.text
+    np.testing.assert_allclose(seen[0], expected, rtol=1e-6)
+
+
+def test_a_sigmoid_for_each_class_reaches_bundle_and_map(configure, land, tmp_path):
+    terms = [{"name": "binary_cross_entropy"}, {"name": "dice"}]
+    result = train(configure(loss={"terms": terms}, train={"epochs": 12}), tmp_path / "run")
+    assert result.metrics["val/mean_iou"] > 0.4
+    bundle = ModelBundle.open(result.bundle)
+    assert bundle.card.activation == "sigmoid"
+    options = geoseg.PredictOptions(
+        device="cpu", precision="fp32", probabilities=tmp_path / "p.tif", prob_dtype="float32"
+    )
+    geoseg.predict(str(land / "scene.tif"), result.bundle, tmp_path / "c.tif", options)
+    with rasterio.open(land / "scene.tif") as file:
+        image = file.read().astype(np.float64)
+    scaling, state = bundle.card.scaling, bundle.state
+    mean, std = (np.array(v)[:, None, None] for v in (scaling.mean, scaling.std))
+    weight = state["network.weight"].double().numpy()[:, :, 0, 0]
+    logits = np.tensordot(weight, (image - mean) / std, 1)
+    logits += state["network.bias"].double().numpy()[:, None, None]
+    with rasterio.open(tmp_path / "p.tif") as file:
+        np.testing.assert_allclose(file.read(), 1 / (1 + np.exp(-logits)), atol=1e-5)
 
 
 def test_an_unknown_encoder_is_told_before_anything_is_written(configure, tmp_path):

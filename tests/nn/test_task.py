@@ -47,6 +47,11 @@ def test_forward_scales_raw_units():
     assert torch.allclose(task(image), expected, atol=1e-6)
 
 
+def test_the_weight_of_auxiliary_outputs_is_that_of_the_config():
+    assert make_task().training_loss.aux_weight is None
+    assert make_task(loss={"aux_weight": 0.25}).training_loss.aux_weight == 0.25
+
+
 def test_loss_is_that_of_the_labelled_pixels():
     """Cross-entropy against a plain computation over the pixels that are not ignored."""
     task = make_task(loss={"terms": [{"name": "cross_entropy"}]}, **plain())
