@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,10 +14,10 @@ from geoseg.geo.classes import legend_of_classes, open_classes, strips
 from geoseg.geo.comparing import Comparer, Comparison
 from geoseg.geo.labels import LabelOptions, Labels, find_labels
 from geoseg.geo.legend import Legend
-from geoseg.geo.outputs import check_output, check_output_folder, publish
+from geoseg.geo.outputs import check_output, check_output_folder
 from geoseg.geo.paths import find_scenes
 from geoseg.progress import Progress
-from geoseg.reports.accuracy import Report
+from geoseg.reports.accuracy import Report, write_report
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +102,8 @@ def evaluate(
             compared.append(comparer.result())
     report = _report(compared, legend, left_out, options, str(labels))
     if target is not None:
-        _write(report, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_report(report, target)
     return report
 
 
@@ -160,10 +160,3 @@ def _check_target(folder: Path, options: EvaluateOptions) -> Path:
     if not folder.is_dir():
         check_output_folder(folder)
     return check_output(folder / REPORT, overwrite=options.overwrite)
-
-
-def _write(report: Report, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with publish(path) as temporary:
-        text = json.dumps(report.to_dict(), indent=2, allow_nan=False, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")

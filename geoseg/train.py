@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import signal
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from geoseg import __version__
+from geoseg.engine.scene_validation import SceneValidation, warn_if_learnt
 from geoseg.geo.outputs import publish
-from geoseg.geo.sample_view import SampleView
+from geoseg.nn.batch_size import settle_batches
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.card import ModelCard
 from geoseg.nn.checkpoints import read_checkpoint
@@ -35,26 +32,31 @@ from geoseg.nn.dry_run import look, tell
 from geoseg.nn.journal import Row
 from geoseg.nn.launch import run_processes
 from geoseg.nn.loop import FitResult, fit, quiet_libraries
+from geoseg.nn.observers import Observers
+from geoseg.nn.pictures import CONFUSION, SAMPLES, Draw, read_picture
 from geoseg.nn.run_folder import (
     BUNDLE,
     FIGURES,
     LAST,
-    PICTURES,
+    REPORT,
+    SCENE_REPORT,
     SHEET,
     check_run,
     open_run,
     settled_config,
 )
-from geoseg.nn.sampling import SampleKey
+from geoseg.nn.run_log import RUN_LOG, RunLog, circumstances, plain, recorded, versions
+from geoseg.nn.run_loggers import check_loggers, log_picture, open_loggers
+from geoseg.nn.sample_views import SampleViews
 from geoseg.nn.setup import TrainSetup, prepare, tell_setup
 from geoseg.nn.signals import TrainingStopped
+from geoseg.nn.stopwatch import Stopwatch
+from geoseg.nn.validation import comparisons_of
 from geoseg.progress import Progress
 from geoseg.reports.augmented import SampleVersions, draw_augmented
-from geoseg.reports.figures import draw_confusion, draw_curves, draw_samples
+from geoseg.reports.training import draw_training, report_epoch
 
 logger = logging.getLogger(__name__)
-
-_SHOWN_SAMPLES, _SAMPLE_CANDIDATES = 4, 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,21 +137,62 @@ def _train(
     process = this_process(environment)
     device = own_device(config.train, process)
     told = only_first_tells(process)
-    with quiet_libraries(), told, joined(environment, device), torch.random.fork_rng():
+    with (
+        quiet_libraries(),
+        told,
+        recorded() as begin_log,
+        joined(environment, device),
+        torch.random.fork_rng(),
+    ):
         if process.is_first:
+            check_loggers(config.log)
             check_run(run, config, resume=resume, overwrite=overwrite)
         torch.manual_seed(config.seed)
-        setup = prepare(settled_config(run, config) if resume else config, environment)
+        config = settled_config(run, config) if resume else config
+        setup = settle_batches(prepare(config, environment))
         tell_setup(setup)
+        whole = _whole_scenes(setup)
         if dry_run:
             figures = _write_dry_run(setup, run)
             return TrainResult(run=run, bundle=None, metrics={}, figures=figures)
         checkpoint = open_run(run, setup, resume=resume)
-        fitted = _fit(setup, run, checkpoint, progress if process.is_first else Progress())
         if not process.is_first:
+            _fit(setup, run, checkpoint, Progress(), Observers(whole=whole))
             return TrainResult(run=run, bundle=None, metrics={})
+        begin_log(run / RUN_LOG)
+        return _train_and_tell(setup, run, checkpoint, progress, whole)
+
+
+def _whole_scenes(setup: TrainSetup) -> SceneValidation | None:
+    """The scenes that are validated whole, checked before any work."""
+    config = setup.config
+    if not config.validation.scenes:
+        return None
+    whole = SceneValidation(config, _card(setup), setup.network, setup.device, setup.precision)
+    warn_if_learnt(whole.scenes, setup.data.train.scenes)
+    return whole
+
+
+def _train_and_tell(
+    setup: TrainSetup,
+    run: Path,
+    checkpoint: Path | None,
+    progress: Progress,
+    whole: SceneValidation | None,
+) -> TrainResult:
+    """Train in the one process that writes."""
+    config, stopwatch = setup.config, Stopwatch()
+    facts = {**circumstances(setup.device), "data": _sources(setup)}
+    resume = checkpoint is not None
+    note = RunLog(run, {"config": config.model_dump(mode="json"), **facts}, resume=resume)
+    with note.running(stopwatch), open_loggers(config, run, note.ids, facts) as loggers:
+        note.write()
+        draw = _draw(setup)
+        observers = Observers(loggers=loggers, draw=draw, whole=whole, stopwatch=stopwatch)
+        fitted = _fit(setup, run, checkpoint, progress, observers)
         bundle = _save_bundle(setup, run, fitted)
-        _draw(setup, run, fitted)
+        _tell_best(setup, run, fitted, observers)
+        note.tell(best=plain(fitted.best))
     return TrainResult(run=run, bundle=bundle, metrics=fitted.best)
 
 
@@ -167,10 +210,16 @@ def _write_dry_run(setup: TrainSetup, run: Path) -> dict[str, Any]:
     return found.figures
 
 
-def _fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progress) -> FitResult:
+def _fit(
+    setup: TrainSetup,
+    run: Path,
+    checkpoint: Path | None,
+    progress: Progress,
+    observers: Observers,
+) -> FitResult:
     """Train; after a signal say how to go on, and end as the signal wants."""
     try:
-        return fit(setup, run, checkpoint, progress)
+        return fit(setup, run, checkpoint, progress, observers)
     except TrainingStopped as stop:
         if (run / LAST).is_file():
             logger.warning("stopped; the same command with --resume goes on from %s", run / LAST)
@@ -188,8 +237,16 @@ def _save_bundle(setup: TrainSetup, run: Path, fitted: FitResult) -> Path:
     setup.network.load_state_dict(
         {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     )
+    card = _card(setup).model_copy(update={"provenance": _provenance(setup, fitted.best)})
+    path = run / BUNDLE
+    ModelBundle.of(setup.network, card).save(path, overwrite=True)
+    return path
+
+
+def _card(setup: TrainSetup) -> ModelCard:
+    """What the bundle will tell of the network."""
     data, crop = setup.data, setup.config.data.crop
-    card = ModelCard(
+    return ModelCard(
         spec=setup.spec,
         activation=setup.config.loss.head,
         legend=data.legend.to_dict(),
@@ -201,60 +258,51 @@ def _save_bundle(setup: TrainSetup, run: Path, fitted: FitResult) -> Path:
         stride=max(1, crop // 2),
         resolution=data.resolution,
         crs=data.crs,
-        provenance=_provenance(setup, fitted.best),
     )
-    path = run / BUNDLE
-    ModelBundle.of(setup.network, card).save(path, overwrite=True)
-    return path
 
 
 def _provenance(setup: TrainSetup, metrics: Row) -> dict[str, Any]:
-    packages = ("torch", "lightning", "segmentation-models-pytorch", "timm", "rasterio")
     config = setup.config
     return {
         "name": config.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": config.seed,
         "config": config.model_dump(mode="json"),
-        "metrics": {key: value if math.isfinite(value) else None for key, value in metrics.items()},
-        "versions": {"geoseg": __version__, **{name: version(name) for name in packages}},
-        "data": {
-            "fingerprint": setup.data.fingerprint,
-            "sources": list(config.data.tiles or config.data.scenes),
-        },
+        "metrics": plain(metrics),
+        "versions": versions(),
+        "data": _sources(setup),
     }
 
 
-def _draw(setup: TrainSetup, run: Path, fitted: FitResult) -> None:
-    legend = setup.data.legend
-    curves, confusion, samples = (run / name for name in PICTURES)
-    draw_curves(fitted.history, curves)
-    draw_confusion(fitted.counts["matrices"].sum(dim=0).numpy(), legend.names, confusion)
-    draw_samples(_predict_samples(setup), legend, samples, setup.data.band_names)
+def _sources(setup: TrainSetup) -> dict[str, Any]:
+    data = setup.config.data
+    return {"fingerprint": setup.data.fingerprint, "sources": list(data.tiles or data.scenes)}
 
 
-def _predict_samples(setup: TrainSetup) -> list[SampleView]:
-    """Predict the validation samples that show the most classes."""
-    step = max(1, len(setup.val) // _SAMPLE_CANDIDATES)
-    candidates = range(0, len(setup.val), step)
-    richness = {index: len(np.unique(setup.val.pair(index).mask)) for index in candidates}
-    chosen = sorted(candidates, key=lambda index: -richness[index])[:_SHOWN_SAMPLES]
-    return [_predict_sample(setup, index) for index in sorted(chosen)]
+def _draw(setup: TrainSetup) -> Draw:
+    data = setup.data
+    return partial(draw_training, legend=data.legend, band_names=data.band_names)
 
 
-@torch.inference_mode()
-def _predict_sample(setup: TrainSetup, index: int) -> SampleView:
-    pair = setup.val.pair(index)
-    network = setup.network.to(setup.device).eval()
-    sample = setup.val.sample(SampleKey(0, index, index))
-    image = sample["image"][None].to(setup.device)
-    logits = network(setup.scaling.apply(image))  # (1, classes, height, width)
-    height, width = pair.mask.shape
-    indices = logits.argmax(dim=1)[0, :height, :width].cpu().numpy()
-    return SampleView(
-        name=pair.name,
-        image=pair.image,
-        valid=pair.valid,
-        reference=pair.mask,
-        prediction=setup.data.legend.decode(indices),
-    )
+def _tell_best(setup: TrainSetup, run: Path, fitted: FitResult, observers: Observers) -> None:
+    """Pictures and reports of the best epoch, whose weights are in the network."""
+    matrix = fitted.counts["matrices"].sum(dim=0).numpy()
+    views = SampleViews(setup).of(setup.network.to(setup.device))
+    _draw(setup)(run, fitted.history, matrix, views)
+    for name in (CONFUSION, SAMPLES):
+        pixels, step = read_picture(run / name), int(fitted.best["step"])
+        log_picture(observers.loggers, f"best/{Path(name).stem}", pixels, step)
+    data, legend, epoch = setup.config.data, setup.data.legend, int(fitted.best["epoch"])
+    labels = ", ".join(data.tiles) or data.labels
+    scenes = setup.data.val.scenes if len(fitted.counts["pixels"]) > 1 else (labels,)
+    found = comparisons_of(fitted.counts, scenes, [labels] * len(scenes))
+    report_epoch(run / REPORT, found, legend, labels, epoch)
+    whole = observers.whole
+    if whole is None:
+        return
+    if fitted.whole is None:  # the best epoch was none in which they were looked at
+        places = range(len(whole.scenes))
+        found = [whole.compare(setup.network, place, lambda: None) for place in places]
+    else:
+        found = comparisons_of(fitted.whole, whole.scenes, whole.labels)
+    report_epoch(run / SCENE_REPORT, found, legend, setup.config.validation.labels, epoch)

@@ -92,7 +92,7 @@ def test_the_run_folder_holds_what_is_promised_and_nothing_else(finished):
     names = {p.name for p in run.iterdir()}
     assert names == {
         "config.toml", "model.safetensors", "metrics.csv", "curves.png", "confusion.png",
-        "samples.png", "checkpoints", "tensorboard",
+        "samples.png", "report.json", "run.json", "run.log", "checkpoints", "tensorboard",
     }  # fmt: skip
     assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
     assert all("events" in p.name for p in (run / "tensorboard").iterdir())

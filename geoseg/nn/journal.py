@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from geoseg.geo.outputs import publish
 from geoseg.nn.budget import Budget
+from geoseg.nn.run_loggers import log_figures
 from geoseg.nn.task import SegmentationTask
 from geoseg.nn.throughput import Throughput
 from geoseg.progress import Progress
@@ -60,8 +61,7 @@ class Journal(Callback):
         self.history.append(row)
         write_csv(self.history, self._output)
         figures = {key: value for key, value in row.items() if "/" in key or key == "lr"}
-        for writer in trainer.loggers:
-            writer.log_metrics(figures, step=trainer.global_step)
+        log_figures(trainer.loggers, figures, trainer.global_step)
         self._progress.event("epoch", **row)
         logger.info("%s", describe_row(row))
 
@@ -101,4 +101,6 @@ def describe_row(row: Mapping[str, float]) -> str:
     if "val/loss" in row:
         parts.append(f"val loss {row['val/loss']:.4f}")
         parts.append(f"val mean IoU {row['val/mean_iou']:.4f}")
+    if "val/scene/mean_iou" in row:
+        parts.append(f"of whole scenes {row['val/scene/mean_iou']:.4f}")
     return ", ".join(parts)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from geoseg.errors import WorkError
 from geoseg.nn.averaging import Averaging, sample_images
@@ -23,16 +22,21 @@ from geoseg.nn.dataset import CachedSource, PairSource, make_loader
 from geoseg.nn.freezing import Freezing
 from geoseg.nn.journal import Journal, Row
 from geoseg.nn.keeper import Keeper
+from geoseg.nn.observers import Observers
+from geoseg.nn.pair_losses import PairLosses
+from geoseg.nn.pictures import Pictures
 from geoseg.nn.plateau import Plateau
+from geoseg.nn.sample_views import SampleViews
 from geoseg.nn.setup import TrainSetup
 from geoseg.nn.signals import Signals
 from geoseg.nn.task import SegmentationTask
 from geoseg.nn.throughput import Throughput
 from geoseg.nn.trainer import make_trainer
 from geoseg.nn.validation import Counts, Validation
+from geoseg.nn.whole_scenes import SceneScores, ValidationPlan
 from geoseg.progress import Progress
 
-METRICS, CHECKPOINTS, EVENTS = "metrics.csv", "checkpoints", "tensorboard"
+METRICS, CHECKPOINTS = "metrics.csv", "checkpoints"
 """Names in the run folder."""
 
 
@@ -56,7 +60,13 @@ class FitResult:
     """The network as it was then."""
 
 
-def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progress) -> FitResult:
+def fit(
+    setup: TrainSetup,
+    run: Path,
+    checkpoint: Path | None,
+    progress: Progress,
+    observers: Observers | None = None,
+) -> FitResult:
     """Train until the budget is spent or nothing gets better.
 
     Args:
@@ -64,13 +74,14 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
         run: The run folder; figures, events and checkpoints go there.
         checkpoint: Where to go on; None begins with the network's first weights.
         progress: Where progress is reported.
+        observers: What looks on.
 
     Raises:
         TrainingStopped: If a signal asked for the end; the last whole epoch is in a checkpoint.
         WorkError: If the loss is no number, memory is too small, a worker or the disk fails.
         ConfigError: If what is monitored is no figure of the run.
     """
-    config = setup.config
+    config, observers = setup.config, observers or Observers()
     budget = Budget(config.train, setup.epoch_steps, progress)
     train = setup.data.train
     cached = isinstance(train, CachedSource) and train.fits
@@ -82,8 +93,10 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
     plateau = Plateau(journal, config.train.monitor)
     # The order counts: the journal writes the row that the keeper looks at and saves.
     ordered = [*_weight_callbacks(setup, budget), journal, plateau, keeper, decisions]
-    callbacks = [budget, signals, throughput, *ordered]
-    trainer = make_trainer(setup, run, callbacks, _loggers(setup, run))
+    watching = _watching_callbacks(setup, run, observers, journal, keeper, decisions)
+    pair_losses = _pair_losses(setup)
+    callbacks = [budget, signals, throughput, *pair_losses, *ordered, *watching]
+    trainer = make_trainer(setup, run, callbacks, list(observers.loggers))
     task = SegmentationTask(
         setup.network,
         config,
@@ -94,6 +107,7 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
         name_of=setup.data.train.name,
     )
     task.validation = Validation(setup.data.legend, setup.data.val)
+    task.pair_losses = next(iter(pair_losses), None)
     train_workers, val_workers = (_workers(setup, s) for s in (setup.data.train, setup.data.val))
     loaders = (
         make_loader(setup.train, setup.batch_size, train_workers, setup.sampler),
@@ -112,6 +126,13 @@ def fit(setup: TrainSetup, run: Path, checkpoint: Path | None, progress: Progres
     )
 
 
+def _pair_losses(setup: TrainSetup) -> list[PairLosses]:
+    """What gathers the losses by which hard pairs are drawn, where they are."""
+    if setup.config.data.sampling != "hard":
+        return []
+    return [PairLosses(setup.sampler, setup.data.legend.ignore_index)]
+
+
 def _weight_callbacks(setup: TrainSetup, budget: Budget) -> list[pl.Callback]:
     """What moves or holds weights beside the optimizer, in its order at each step."""
     clip, loop = setup.config.optimizer.clip_norm, setup.config.train
@@ -124,18 +145,24 @@ def _weight_callbacks(setup: TrainSetup, budget: Budget) -> list[pl.Callback]:
     return callbacks
 
 
-def _loggers(setup: TrainSetup, run: Path) -> list[Logger]:
-    """The first process tells figures."""
-    if not setup.process.is_first:
-        return []
-    return [_Events(run, name="", version=EVENTS, default_hp_metric=False)]
-
-
-class _Events(TensorBoardLogger):
-    """TensorBoard's events alone, without Lightning's file of hyperparameters."""
-
-    def save(self) -> None:
-        """Nothing beside the events is kept."""
+def _watching_callbacks(
+    setup: TrainSetup,
+    run: Path,
+    observers: Observers,
+    journal: Journal,
+    keeper: Keeper,
+    decisions: BatchEnd,
+) -> list[pl.Callback]:
+    """What validates whole scenes and draws."""
+    table, stopwatch = setup.config.validation, observers.stopwatch
+    callbacks: list[pl.Callback] = [ValidationPlan(table.every, stopwatch)]
+    if observers.whole is not None:
+        beat, legend = decisions.on_validation_batch_end, setup.data.legend
+        callbacks.append(SceneScores(observers.whole, legend, table.scene_every, beat))
+    if observers.draw is not None:
+        views = SampleViews(setup)
+        callbacks.append(Pictures(run, observers.draw, views, journal, keeper, stopwatch))
+    return callbacks
 
 
 def _workers(setup: TrainSetup, source: PairSource) -> int:

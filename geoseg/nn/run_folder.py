@@ -13,13 +13,18 @@ from geoseg.nn.checkpoints import read_checkpoint
 from geoseg.nn.config import TrainConfig, dump_config, load_config
 from geoseg.nn.distributed import wait_for_all
 from geoseg.nn.journal import Journal
-from geoseg.nn.loop import CHECKPOINTS, EVENTS, METRICS
+from geoseg.nn.loop import CHECKPOINTS, METRICS
+from geoseg.nn.pictures import PICTURES
+from geoseg.nn.run_log import RUN_JSON, RUN_LOG
+from geoseg.nn.run_loggers import EVENTS, WANDB
 from geoseg.nn.setup import TrainSetup
 
 logger = logging.getLogger(__name__)
 
 CONFIG, BUNDLE = "config.toml", "model.safetensors"
-PICTURES = ("curves.png", "confusion.png", "samples.png")
+REPORT, SCENE_REPORT = "report.json", "report_scenes.json"
+"""Of the best epoch: its validation samples, and whole scenes."""
+
 SHEET, FIGURES = "dry_run.png", "dry_run.json"
 """What a dry run leaves: samples as they are augmented, and numbers."""
 
@@ -104,9 +109,10 @@ def open_run(run: Path, setup: TrainSetup, *, resume: bool) -> Path | None:
 
 def clear_run(run: Path) -> None:
     """Remove what an earlier run left; files that are none of ours stay."""
-    for name in (CONFIG, BUNDLE, METRICS, *PICTURES):
+    files = (CONFIG, BUNDLE, METRICS, *PICTURES, REPORT, SCENE_REPORT, RUN_JSON, RUN_LOG)
+    for name in files:
         (run / name).unlink(missing_ok=True)
-    for name in (CHECKPOINTS, EVENTS):
+    for name in (CHECKPOINTS, EVENTS, WANDB):
         shutil.rmtree(run / name, ignore_errors=True)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import platform
 import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import torch
 
 from geoseg import __version__
 from geoseg.geo.outputs import publish
+from geoseg.nn.stopwatch import Stopwatch
 
 RUN_JSON, RUN_LOG = "run.json", "run.log"
 """Names in the run folder."""
@@ -30,6 +33,7 @@ _PACKAGES = (
     *("numpy", "rasterio", "shapely", "pydantic"),
 )
 _GIT_SECONDS = 10.0
+_MOST_LINES = 100_000
 
 
 class RunLog:
@@ -72,6 +76,31 @@ class RunLog:
         self._content["starts"][-1]["ended"] = _now()
         self.write()
 
+    @contextmanager
+    def running(self, stopwatch: Stopwatch) -> Iterator[None]:
+        """Within it the run goes on; how it ends is written, whatever ends it.
+
+        Args:
+            stopwatch: Tells where the time went.
+        """
+        status, error = "finished", None
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            status = "stopped"
+            raise
+        except BaseException as caught:
+            status, error = "failed", str(caught)
+            raise
+        finally:
+            seconds = {"all": stopwatch.elapsed, **stopwatch.seconds}
+            timings = {name: round(value, 2) for name, value in seconds.items()}
+            self.end(status, error=error, timings=timings)
+
+    def tell(self, **facts: object) -> None:
+        """Keep what has become known; it is written with all else."""
+        self._content.update(facts)
+
     def write(self) -> None:
         """Write what is known.
 
@@ -81,6 +110,11 @@ class RunLog:
         with publish(self._path) as temporary:
             text = json.dumps(self._content, indent=2, ensure_ascii=False, default=str)
             temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def plain(row: Mapping[str, float]) -> dict[str, float | None]:
+    """A row of figures as JSON can hold it: None where one is not defined."""
+    return {key: value if math.isfinite(value) else None for key, value in row.items()}
 
 
 def circumstances(device: torch.device) -> dict[str, Any]:
@@ -122,36 +156,46 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def written_to(path: Path) -> Iterator[None]:
-    """Append all that geoseg logs within, from INFO on, to a text file.
+def recorded() -> Iterator[Callable[[Path], None]]:
+    """Keep all that geoseg logs within, from INFO on, for a text file that is named later.
 
     What other listeners hear stays as it was: where INFO is not asked for, they do not get it.
 
-    Args:
-        path: The file.
+    Yields:
+        Called with the path it appends to that file what came before, and what comes. If it is
+        never called nothing is written.
     """
     logger = logging.getLogger("geoseg")
     level, own = logger.getEffectiveLevel(), logger.level
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-    handler.setLevel(logging.INFO)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    kept = MemoryHandler(_MOST_LINES, flushLevel=logging.CRITICAL + 1)
+    kept.setLevel(logging.INFO)
     others = [*logger.handlers, *logging.getLogger().handlers]
 
     def is_asked_for(record: logging.LogRecord) -> bool:
         return record.levelno >= level or not record.name.startswith("geoseg")
 
+    def begin(path: Path) -> None:
+        file = logging.FileHandler(path, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        kept.setTarget(file)
+        kept.flush()
+        kept.capacity = 1
+
     for other in others:
         other.addFilter(is_asked_for)
-    logger.addHandler(handler)
+    logger.addHandler(kept)
     logger.setLevel(min(level, logging.INFO))
     try:
-        yield
+        yield begin
     finally:
         logger.setLevel(own)
-        logger.removeHandler(handler)
+        logger.removeHandler(kept)
         for other in others:
             other.removeFilter(is_asked_for)
-        handler.close()
+        if kept.target is not None:
+            kept.flush()
+            kept.target.close()
+        kept.close()
 
 
 def _read(path: Path) -> dict[str, Any]:

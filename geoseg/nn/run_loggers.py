@@ -71,6 +71,19 @@ def make_loggers(
     return loggers
 
 
+@contextmanager
+def open_loggers(
+    config: TrainConfig, run: Path, ids: Ids, facts: Mapping[str, Any]
+) -> Iterator[list[Logger]]:
+    """Make loggers as `make_loggers` does, and close them at the end, as it comes."""
+    loggers, status = make_loggers(config, run, ids, facts), "failed"
+    try:
+        yield loggers
+        status = "success"
+    finally:
+        close_loggers(loggers, status)
+
+
 def log_figures(loggers: Sequence[Logger], figures: Mapping[str, float], step: int) -> None:
     """Hand figures to all; one that fails is warned of, and training goes on.
 

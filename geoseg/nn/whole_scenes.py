@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from geoseg.geo.legend import Legend
 from geoseg.nn.distributed import sum_over_processes
 from geoseg.nn.journal import as_task
 from geoseg.nn.models import SegmentationModel
+from geoseg.nn.stopwatch import Stopwatch
 from geoseg.nn.validation import Counts, counts_of, scene_figures
 
 
@@ -97,10 +99,13 @@ class ValidationPlan(Callback):
 
     Args:
         every: Epochs from one validation to the next.
+        stopwatch: Told how long validation takes.
     """
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int, stopwatch: Stopwatch) -> None:
         self._every = every
+        self._stopwatch = stopwatch
+        self._measured = ExitStack()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A resumed run may have nothing but validation before it."""
@@ -110,6 +115,16 @@ class ValidationPlan(Callback):
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
         """With each batch it may turn out that the epoch is the last."""
         self._decide(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to measure."""
+        del trainer, pl_module
+        self._measured.enter_context(self._stopwatch.measure("validation"))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put down how long it took."""
+        del trainer, pl_module
+        self._measured.close()
 
     def _decide(self, trainer: Trainer) -> None:
         trainer.check_val_every_n_epoch = 1 if is_last_epoch(trainer) else self._every

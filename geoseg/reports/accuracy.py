@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy.typing as npt
 
 from geoseg.geo.comparing import Comparison
 from geoseg.geo.confusion import majority_scores, scores
+from geoseg.geo.outputs import publish
 
 SUMMARY = ("pixel_accuracy", "mean_accuracy", "mean_iou", "fw_iou", "mean_dice", "mean_f1", "kappa")
 """The scores of a whole map."""
@@ -151,6 +154,17 @@ class Report:
             listing = ", ".join(self.names[index] for index in self.left_out)
             text += f"; not counted: reference pixels of {listing}"
         return text
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write a report as `report.json`; a file of that name is replaced.
+
+    Raises:
+        WorkError: If the disk is full or fails.
+    """
+    with publish(path) as temporary:
+        text = json.dumps(report.to_dict(), indent=2, allow_nan=False, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _counted(matrix: npt.NDArray[np.int64], left_out: Sequence[int]) -> int:
