@@ -2,8 +2,8 @@
 
 segmentation-models-pytorch has most of them, but its means run over ignored pixels as well
 (`SoftBCEWithLogitsLoss`, `SoftCrossEntropyLoss`), its focal loss of several classes is one sigmoid
-a class, and none of them weighs pixels by class and divides by these weights (seen in 0.5 and
-0.6). Here they are built on torch's own cross-entropies.
+a class, and none of them weighs pixels by class and divides by these weights (seen in 0.6). Here
+they are built on torch's own cross-entropies.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Losses of regions: how well the area of each class is met, over the labelled pixels of a batch.
 
-All of them are means over the classes that the batch's target shows. A class without a pixel would
+All of them are over the classes that the batch's target shows, most as a mean. A class without a pixel would
 have the same loss whatever the network says, and hold no gradient worth following.
 segmentation-models-pytorch counts such classes with a loss of 0, so that the others' weigh less in
 batches that show few; its Lovász loss halts the device at each class, and gives no scalar where
-nothing is labelled (seen in 0.5 and 0.6). Where all classes are there, they agree with these.
+nothing is labelled (seen in 0.6). Where all classes are there, they agree with these.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class Tversky(RegionLoss):
     """1 - common / (common + alpha * wrong + beta * missed), the mean over classes.
 
     common is the sum of p t, wrong (false positives) that of p (1 - t), missed (false negatives)
-    that of (1 - p) t. (arXiv 1706.05721, equation 4; best there with alpha 0.3 and beta 0.7.)
+    that of (1 - p) t. (arXiv 1706.05721; best there with alpha 0.3 and beta 0.7.)
     Each class's loss is raised to the power 1 / gamma: with gamma above 1 classes that are nearly
-    met push on. (Focal Tversky, arXiv 1810.07842, equation 4, which sums over the classes.)
+    met push on. (Focal Tversky, arXiv 1810.07842, which sums over the classes.)
 
     Args:
         ignore: Target value that no loss sees.
@@ -115,7 +115,7 @@ class Dice(Tversky):
 class Jaccard(Tversky):
     """1 - sum(p t) / (sum(p) + sum(t) - sum(p t)), the mean over classes: 1 - soft IoU.
 
-    It is Tversky's loss with alpha and beta 1. (arXiv 1608.01471; Rahman and Wang 2016, doi
+    It is Tversky's loss with alpha and beta 1. (Rahman and Wang 2016, doi
     10.1007/978-3-319-50835-1_22.)
     """
 
@@ -145,7 +145,7 @@ class LovaszSoftmax(nn.Module):
 
     For each class, errors m = |t - p| are sorted from the highest down, and multiplied with what
     each adds to the Jaccard loss of the pixels up to it; the loss is the mean over the classes
-    that the target shows. (arXiv 1705.08790, equation 9 and algorithm 1, over the whole batch.)
+    that the target shows. (arXiv 1705.08790, algorithm 1, over the whole batch.)
 
     With I pixels of the class that are still met and U in the union after a pixel, a pixel of the
     class adds 1 / U and another one I / (U (U - 1)): the differences of neighbours in algorithm 1,
