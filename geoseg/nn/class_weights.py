@@ -23,10 +23,10 @@ def class_weights(
     - `inverse`: 1 / f
     - `inverse_sqrt`: 1 / sqrt(f)
     - `inverse_log`: 1 / ln(1.02 + f), between 1.4 and 50 (ENet, arXiv 1606.02147)
-    - `effective_number`: (1 - beta) / (1 - beta^n) (arXiv 1901.05555). Neighbouring pixels are alike, so beta
-      tells how soon further ones add nothing; the default 1 - 1 / median(n) puts that between the
-      rare classes and the frequent ones, where the paper's constants, for thousands of pictures,
-      would weigh millions of pixels all alike.
+    - `effective_number`: (1 - beta) / (1 - beta^n) (arXiv 1901.05555). Neighbouring pixels are
+      alike, so beta tells how soon further ones add nothing; the default 1 - 1 / median(n) puts
+      that between the rare classes and the frequent ones, where the paper's constants, for
+      thousands of pictures, would weigh millions of pixels all alike.
     - `median_frequency`: median(f) / f (arXiv 1411.4734; SegNet, arXiv 1511.00561). There f
       is the share of a class in the images that show it. Tiles are no images, their borders are
       chance, so here it is the share of all; the median is over the classes with pixels.

@@ -1,7 +1,7 @@
 """Losses of regions: how well the area of each class is met, over the labelled pixels of a batch.
 
-All of them are over the classes that the batch's target shows, most as a mean. A class without a pixel would
-have the same loss whatever the network says, and hold no gradient worth following.
+They look at the classes that the batch's target shows, most as a mean. A class without a pixel
+would have the same loss whatever the network says, and hold no gradient worth following.
 segmentation-models-pytorch counts such classes with a loss of 0, so that the others' weigh less in
 batches that show few; its Lovász loss halts the device at each class, and gives no scalar where
 nothing is labelled (seen in 0.6). Where all classes are there, they agree with these.
