@@ -148,6 +148,8 @@ class Freezing(Callback):
         if released:
             logger.info("epoch %d: %.1f million more parameters train", epoch, released / 1e6)
         self._waiting = still_waiting
+        for norm in self._held:  # Lightning restores the mode it found before a validation
+            norm.training = True
         self._held = self._plan.held_norms(network, epoch)
 
 
