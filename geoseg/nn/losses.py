@@ -151,16 +151,23 @@ def resolve_class_weights(
     return class_weights(class_pixels, config.class_weights, beta=config.effective_beta)
 
 
-def tell_class_weights(weights: Sequence[float], names: Sequence[str]) -> None:
+def tell_class_weights(
+    weights: Sequence[float], names: Sequence[str], class_pixels: Sequence[int]
+) -> None:
     """Log the weight of each class, and warn of those that have none because they never come.
 
     Args:
         weights: One per class.
         names: Of the classes.
+        class_pixels: Labelled pixels of each in what is trained on.
     """
     pairs = list(zip(names, weights, strict=True))
     logger.info("class weights: %s", ", ".join(f"{name} {weight:.4g}" for name, weight in pairs))
-    absent = [name for name, weight in pairs if weight == 0]
+    absent = [
+        name
+        for (name, weight), count in zip(pairs, class_pixels, strict=True)
+        if weight == 0 and count == 0
+    ]
     if absent:
         logger.warning("of weight 0, as no pixel of them is trained on: %s", ", ".join(absent))
 

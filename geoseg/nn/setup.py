@@ -226,4 +226,4 @@ def tell_setup(setup: TrainSetup) -> None:
         setup.epoch_steps, len(setup.val),
     )  # fmt: skip
     if setup.class_weights is not None:
-        tell_class_weights(setup.class_weights, setup.data.legend.names)
+        tell_class_weights(setup.class_weights, setup.data.legend.names, setup.data.class_pixels)

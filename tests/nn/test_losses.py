@@ -205,8 +205,9 @@ def test_computed_weights_reach_the_loss():
 
 def test_classes_without_a_pixel_are_named(caplog):
     with caplog.at_level(logging.INFO):
-        tell_class_weights((0.5, 0.0, 1.5), ("ground", "roof", "water"))
-    assert "class weights: ground 0.5, roof 0, water 1.5" in caplog.text
+        names = ("ground", "roof", "water", "clouds")
+        tell_class_weights((0.5, 0.0, 1.5, 0.0), names, (60, 0, 20, 9))
+    assert "class weights: ground 0.5, roof 0, water 1.5, clouds 0" in caplog.text
     [warning] = [r for r in caplog.records if r.levelname == "WARNING"]
     assert warning.getMessage().endswith("roof")
 
