@@ -14,6 +14,7 @@ from geoseg.errors import ConfigError
 from geoseg.geo.comparing import Comparison
 from geoseg.geo.confusion import scores
 from geoseg.geo.legend import Legend
+from geoseg.nn.config import TrainConfig
 from geoseg.nn.dataset import Batch, PairSource
 from geoseg.nn.distributed import sum_over_processes
 from geoseg.nn.metrics import ConfusionMatrix
@@ -27,6 +28,12 @@ SUMMARY = ("mean_iou", "pixel_accuracy", "mean_f1", "mean_accuracy", "fw_iou", "
 
 SCENE_SUMMARY = ("mean_iou", "pixel_accuracy")
 """Those of whole scenes."""
+
+_OF_TRAINING = (
+    *("epoch", "step", "seconds", "lr", "train/loss"),
+    *("time/data", "time/step", "samples_per_second"),
+)
+"""Columns of metrics.csv that do not come of validation."""
 
 _MOST_COUNTS = 1 << 24
 """Of all matrices together: with more, scenes are counted as one."""
@@ -127,23 +134,24 @@ def figure_names(names: Iterable[str], *, whole_scenes: bool) -> list[str]:
     return found
 
 
-def check_monitor(key: str, known: Iterable[str]) -> None:
-    """Refuse to monitor what is no figure.
+def check_monitor(config: TrainConfig, names: Iterable[str]) -> None:
+    """Refuse to monitor what will be no column of metrics.csv.
 
     Args:
-        key: The column of metrics.csv that is wanted.
-        known: Those that there are.
+        config: Tells what is monitored, and whether whole scenes are validated.
+        names: Of the classes.
 
     Raises:
-        ConfigError: If it is none of them; the nearest is named.
+        ConfigError: If it is none; the nearest is named.
     """
-    known = list(known)
+    key, whole = config.train.monitor.split()[1], bool(config.validation.scenes)
+    known = [*figure_names(names, whole_scenes=whole), *_OF_TRAINING]
     if key in known:
         return
     nearest = difflib.get_close_matches(key, known, 1, 0.6)
     cure = f"Did you mean {nearest[0]}" if nearest else f"Known are {', '.join(known)}"
-    if key.startswith("val/scene/"):
-        cure = "Name whole scenes in validate.scenes" if not nearest else cure
+    if key.startswith("val/scene/") and not whole:
+        cure = "Name whole scenes in validate.scenes"
     raise ConfigError("train.monitor", f"{key} is no figure of this run", cure)
 
 

@@ -1,0 +1,293 @@
+"""Training that judges itself on whole scenes: the number users will get."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from torch_threads import one_thread
+
+import geoseg
+from geoseg.engine.options import PredictOptions
+from geoseg.errors import BundleError, ConfigError, LabelError, SceneError
+from geoseg.geo.raster import SceneOptions
+from geoseg.nn.config import parse_config
+from geoseg.predict import predict
+from geoseg.tile import TileOptions
+from geoseg.train import train
+
+SIDE = 96
+LEGEND = """
+[[classes]]
+value = 0
+name = "field"
+color = "#e0c080"
+[[classes]]
+value = 1
+name = "roof"
+color = "#c04040"
+[[classes]]
+value = 7
+name = "water"
+color = "#4060c0"
+"""
+
+
+WINDOWS = {"window": 24, "stride": 7, "blend": "hann"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    with one_thread():
+        yield
+
+
+def write(path, data, **more):
+    place = {"crs": "EPSG:32632", "transform": Affine(0.5, 0, 5e5, 0, -0.5, 5e6)}
+    shape = dict(zip(("count", "height", "width"), data.shape, strict=True))
+    profile = {"driver": "GTiff", "dtype": data.dtype, **shape, **place, **more}
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(data)
+        if data.shape[0] == 2:
+            file.descriptions = ("red", "nir")
+
+
+def make_land(folder, stem, seed, shape):
+    """A scene of two noisy bands with a hole, and labels with an unknown corner."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.mgrid[: shape[0], : shape[1]]
+    classes = ((np.sin(rows / 5 + seed) + np.cos(cols / 7) > 0.6) * 1).astype(np.uint8)
+    classes[np.sin(rows / 9 + 1) * np.sin(cols / 8) < -0.5] = 7
+    means = np.array([[1000, 3000] + 5 * [0] + [2000], [4000, 2000] + 5 * [0] + [500]])
+    image = (means[:, classes] + rng.normal(0, 900, (2, *shape))).clip(1).astype(np.uint16)
+    image[:, 30:37, 11:40] = 0
+    classes[:10, :10] = 255
+    write(folder / f"{stem}.tif", image, nodata=0)
+    write(folder / f"{stem}_labels.tif", classes[None], nodata=255)
+
+
+@pytest.fixture(scope="module")
+def land(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("land")
+    make_land(folder, "scene", 0, (SIDE, SIDE))
+    make_land(folder, "north", 1, (75, 53))
+    make_land(folder, "south", 2, (41, 90))
+    (folder / "legend.toml").write_text(LEGEND)
+    geoseg.tile(
+        [str(folder / "scene.tif")], str(folder / "scene_labels.tif"), folder / "tiles",
+        TileOptions(size=16, split=(0.75, 0.25, 0)), legend=folder / "legend.toml",
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def configure(land):
+    def _configure(**tables):
+        base = {
+            "data": {"tiles": [str(land / "tiles")], "crop": 16},
+            "model": {"arch": "linear"},
+            "optimizer": {"lr": 0.05},
+            "train": {"epochs": 3, "device": "cpu", "precision": "fp32", "workers": 0},
+            "validate": {
+                "scenes": [str(land / "north.tif"), str(land / "south.tif")],
+                "labels": str(land / "{stem}_labels.tif"),
+            },
+        }
+        for name, table in tables.items():
+            base[name] = {**base.get(name, {}), **table}
+        return parse_config(base)
+
+    return _configure
+
+
+def read_metrics(run):
+    with (run / "metrics.csv").open() as file:
+        return [
+            {key: float(value) for key, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
+
+
+def judge(bundle, land, folder, **options):
+    """What `geoseg predict` and `geoseg evaluate` find."""
+    scenes = [land / "north.tif", land / "south.tif"]
+    numbers = {"backend": "torch", "precision": "fp32", "device": "cpu"}
+    predict(scenes, bundle, folder / "maps", PredictOptions(**numbers, **options))
+    report = geoseg.evaluate(
+        [folder / "maps" / "north.tif", folder / "maps" / "south.tif"],
+        land / "{stem}_labels.tif",
+    )
+    return report.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("table", "options"),
+    [
+        ({}, {"scene": SceneOptions()}),
+        (
+            {"window": 24, "stride": 7, "blend": "hann"},
+            {"window": 24, "stride": 7, "blend": "hann"},
+        ),
+        ({"resolution": 0.7}, {"scene": SceneOptions(resolution=0.7)}),
+    ],
+)
+def test_figures_are_those_of_predict_and_evaluate(configure, land, tmp_path, table, options):
+    config = configure(
+        validate={
+            "scenes": [str(land / "north.tif"), str(land / "south.tif")],
+            "labels": str(land / "{stem}_labels.tif"),
+            **table,
+        },
+        train={"epochs": 3, "monitor": "max val/scene/mean_iou"},
+    )
+    result = train(config, tmp_path / "run")
+    expected = judge(result.bundle, land, tmp_path, **options)
+    found = result.metrics
+    assert found["val/scene/mean_iou"] == expected["mean_iou"]
+    assert found["val/scene/pixel_accuracy"] == expected["pixel_accuracy"]
+    for row in expected["classes"]:
+        assert found[f"val/scene/iou/{row['name']}"] == row["iou"]
+    assert 0.1 < found["val/scene/mean_iou"] < 1
+    report = json.loads((tmp_path / "run" / "report_scenes.json").read_text())
+    own = {"scenes", "settings"}
+    same = [key for key in expected if key not in own]
+    assert {key: report[key] for key in same} == {key: expected[key] for key in same}
+    assert report.keys() == expected.keys()
+    for one, other in zip(report["scenes"], expected["scenes"], strict=True):
+        assert {**one, "prediction": ""} == {**other, "prediction": ""}
+    rows = read_metrics(tmp_path / "run")
+    assert max(row["val/scene/mean_iou"] for row in rows) == found["val/scene/mean_iou"]
+
+
+def test_the_network_learns_the_same_beside_it(configure, tmp_path):
+    alone = train(configure(validate={"scenes": [], "labels": ""}), tmp_path / "alone")
+    watched = train(configure(), tmp_path / "watched")
+    timing = {"seconds", "time/data", "time/step", "samples_per_second"}
+    for one, other in zip(
+        read_metrics(tmp_path / "alone"), read_metrics(tmp_path / "watched"), strict=True
+    ):
+        assert set(other) - set(one) == {key for key in other if key.startswith("val/scene/")}
+        assert {k: v for k, v in other.items() if k in one and k not in timing} == {
+            k: v for k, v in one.items() if k not in timing
+        }
+    assert not (alone.run / "report_scenes.json").exists()
+    assert (watched.run / "report_scenes.json").exists()
+
+
+def test_validation_comes_as_often_as_told_and_with_the_last_epoch(configure, land, tmp_path):
+    config = configure(
+        train={"epochs": 6, "monitor": "max val/mean_iou"},
+        validate={
+            "every": 2, "scene_every": 2, "scenes": [str(land / "north.tif")],
+            "labels": str(land / "north_labels.tif"),
+        },
+    )  # fmt: skip
+    result = train(config, tmp_path / "run")
+    rows = read_metrics(tmp_path / "run")
+    assert [row["epoch"] for row in rows if "val/mean_iou" in row] == [2, 4, 6]
+    assert [row["epoch"] for row in rows if "val/scene/mean_iou" in row] == [2, 6]
+    assert all("train/loss" in row for row in rows)
+    # The report of whole scenes is of the best epoch, also if that had none.
+    found = json.loads((tmp_path / "run" / "report_scenes.json").read_text())
+    assert found["settings"]["epoch"] == result.metrics["epoch"]
+    report = judge(result.bundle, land, tmp_path)
+    assert found["mean_iou"] == pytest.approx(
+        next(
+            geoseg.evaluate([tmp_path / "maps" / "north.tif"], land / "north_labels.tif").to_dict()[
+                key
+            ]
+            for key in ("mean_iou",)
+        )
+    )
+    assert report["mean_iou"] != found["mean_iou"]
+
+
+@pytest.mark.parametrize("budget", [{"steps": 7}, {"epochs": 3}])
+def test_the_last_epoch_validates_however_training_ends(configure, tmp_path, budget):
+    config = configure(
+        train={"epochs": None, **budget},
+        validate={"every": 50, "scenes": [], "labels": ""},
+    )
+    train(config, tmp_path / "run")
+    rows = read_metrics(tmp_path / "run")
+    assert ["val/mean_iou" in row for row in rows] == [False] * (len(rows) - 1) + [True]
+
+
+def test_early_stop_counts_validated_epochs(configure, tmp_path):
+    config = configure(
+        train={"epochs": 40, "early_stop": 2, "monitor": "min lr_no"},
+        validate={"every": 3, "scenes": [], "labels": ""},
+    )
+    with pytest.raises(ConfigError, match="lr_no is no figure"):
+        train(config, tmp_path / "run")
+    config = configure(
+        train={"epochs": 40, "early_stop": 2, "monitor": "min val/mean_accuracy"},
+        optimizer={"lr": 0.02},
+        schedule={"name": "constant"},
+        validate={"every": 3, "scenes": [], "labels": ""},
+    )
+    train(config, tmp_path / "stopped")
+    rows = read_metrics(tmp_path / "stopped")
+    judged = [row for row in rows if "val/mean_accuracy" in row]
+    figures = [row["val/mean_accuracy"] for row in judged]
+    assert figures.index(min(figures)) == len(judged) - 3
+    assert len(rows) == 3 * len(judged) < 40
+
+
+def test_a_resumed_run_goes_on_with_whole_scenes(configure, tmp_path):
+    config = configure(train={"epochs": 4}, validate={"scene_every": 2})
+    whole = train(config, tmp_path / "whole")
+    first = configure(train={"epochs": 4}, validate={"scene_every": 2})
+    # As if it had been stopped: the checkpoint of two epochs alone.
+    short = config.model_copy(update={"train": config.train.model_copy(update={"epochs": 2})})
+    train(short, tmp_path / "resumed")
+    text = (tmp_path / "whole" / "config.toml").read_text()
+    (tmp_path / "resumed" / "config.toml").write_text(text)
+    resumed = train(first, tmp_path / "resumed", resume=True)
+    rows = read_metrics(resumed.run)
+    assert len(rows) == 4
+    assert next(row["epoch"] for row in rows if "val/scene/mean_iou" in row) == 1
+    assert "val/scene/mean_iou" in rows[-1]
+    assert whole.metrics.keys() == resumed.metrics.keys()
+
+
+@pytest.mark.parametrize(
+    ("table", "error", "told"),
+    [
+        ({"scenes": ["nowhere.tif"]}, SceneError, "nowhere.tif"),
+        ({"labels": "nowhere.tif"}, (LabelError, SceneError), "nowhere.tif"),
+        ({"bands": [1]}, BundleError, "1 band"),
+        ({"scale": 1e6}, None, "multiplied by"),
+    ],
+)
+def test_wrong_scenes_are_told_before_any_work(configure, tmp_path, caplog, table, error, told):
+    config = configure(validate=table, train={"epochs": 1})
+    if error is None:
+        train(config, tmp_path / "run")
+        assert told in caplog.text
+        return
+    with pytest.raises(error, match=told) as caught:
+        train(config, tmp_path / "run")
+    assert "--" not in str(caught.value)
+    assert not (tmp_path / "run" / "config.toml").exists()
+
+
+def test_labels_elsewhere_are_told(configure, land, tmp_path):
+    away = Affine(2, 0, 9, 0, -2, 9)
+    write(land / "far_labels.tif", np.zeros((1, 8, 8), np.uint8), transform=away)
+    config = configure(
+        validate={"scenes": [str(land / "north.tif")], "labels": str(land / "far_labels.tif")}
+    )
+    with pytest.raises(LabelError, match="does not touch"):
+        train(config, tmp_path / "run")
+
+
+def test_scenes_that_are_learnt_are_warned_of(configure, land, tmp_path, caplog):
+    config = configure(
+        train={"epochs": 1},
+        validate={"scenes": [str(land / "scene.tif")], "labels": str(land / "scene_labels.tif")},
+    )
+    train(config, tmp_path / "run")
+    assert "scene.tif: is trained on too" in caplog.text
