@@ -155,6 +155,6 @@ class _Trial:
         for step in range(2):  # the optimizer takes its memory at its first step
             with autocast(setup.precision, device):
                 loss = task.training_step(batch, step)
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             optimizer.zero_grad()

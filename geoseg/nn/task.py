@@ -14,6 +14,7 @@ from torch import Tensor
 from geoseg.errors import GeosegError
 from geoseg.geo.legend import Legend
 from geoseg.nn.augment import Augment
+from geoseg.nn.compiling import Forward, compile_forward
 from geoseg.nn.config import TrainConfig
 from geoseg.nn.dataset import Batch
 from geoseg.nn.distributed import copy_of_first
@@ -77,6 +78,7 @@ class SegmentationTask(pl.LightningModule):
             config.augment, fill=fill, ignore=legend.ignore_index, seed=config.seed
         )
         self.losses = EpochLosses(name_of, config.train.accumulate)
+        self._compiled: Forward | None = None
         self._interrupted: dict[str, Any] | None = None
         self._row: dict[str, float] = {}
 
@@ -94,7 +96,9 @@ class SegmentationTask(pl.LightningModule):
         self._interrupted = dict(checkpoint["running"])
 
     def on_train_start(self) -> None:
-        """Begin an epoch that was interrupted once more: Lightning tells nobody that it does."""
+        """Compile; begin an interrupted epoch once more, as Lightning tells nobody that it does."""
+        if self._config.train.compile:
+            self._compile()
         if self._interrupted is None or not self.trainer.fit_loop.restarted_mid_epoch:
             return
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined] # no hints there
@@ -167,7 +171,20 @@ class SegmentationTask(pl.LightningModule):
         }
 
     def _outputs(self, image: Tensor) -> Any:  # noqa: ANN401 - a tuple in training, see forward
-        return self.network(image.contiguous(memory_format=torch.channels_last))
+        image = image.contiguous(memory_format=torch.channels_last)
+        if self.training and self._compiled is not None:
+            return self._compiled(image)
+        return self.network(image)
+
+    def _compile(self) -> None:
+        """Compile the network for the one shape that training has."""
+        size, crop = self._config.train.batch_size, self._config.data.crop
+        assert size != "auto", "found when the run begins"
+        shape = (size, self.network.spec.in_channels, crop, crop)
+        example = torch.zeros(shape, device=self.device)
+        example = example.contiguous(memory_format=torch.channels_last)
+        context = self.trainer.precision_plugin.train_step_context
+        self._compiled = compile_forward(self.network, example, context)
 
     def _seed(self, index: int) -> None:
         """Begin a step's chance anew, so that it depends on nothing that came before."""
