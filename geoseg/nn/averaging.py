@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -192,10 +192,10 @@ def renew_norms(
         forward: Leads a batch through the network.
     """
     kept = set(held)
-    norms = [m for m in network.modules() if isinstance(m, BATCH_NORM) and m not in kept]
+    norms = [m for m in network.modules() if _has_statistics(m) and m not in kept]
     if not norms:
         return
-    momenta = [norm.momentum for norm in norms]
+    before = [(norm, norm.momentum, _counter(norm).clone()) for norm in norms]
     network.train()
     for norm in kept:
         norm.eval()
@@ -206,9 +206,19 @@ def renew_norms(
     with torch.random.fork_rng(devices):  # dropout's chance is not taken from training's
         for batch in images:
             forward(batch)
-    for norm, momentum in zip(norms, momenta, strict=True):
+    for norm, momentum, counter in before:
         norm.momentum = momentum
+        _counter(norm).copy_(counter)  # it counts the steps of training
     network.eval()
+
+
+def _counter(norm: nn.BatchNorm2d) -> Tensor:
+    assert norm.num_batches_tracked is not None
+    return norm.num_batches_tracked
+
+
+def _has_statistics(module: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
+    return isinstance(module, BATCH_NORM) and module.num_batches_tracked is not None
 
 
 def sample_images(dataset: SampleDataset, samples: int, batch_size: int) -> Iterator[Tensor]:
