@@ -11,14 +11,13 @@ from functools import partial
 from pathlib import Path
 
 import lightning.pytorch as pl
-import torch
 
-from geoseg.errors import WorkError
 from geoseg.nn.averaging import Averaging, sample_images
 from geoseg.nn.batch_end import BatchEnd
 from geoseg.nn.budget import Budget
 from geoseg.nn.clipping import Clipping
 from geoseg.nn.dataset import CachedSource, PairSource, make_loader
+from geoseg.nn.failures import told
 from geoseg.nn.freezing import Freezing
 from geoseg.nn.journal import Journal, Row
 from geoseg.nn.keeper import Keeper
@@ -116,7 +115,9 @@ def fit(
     try:
         trainer.fit(task, *loaders, ckpt_path=checkpoint)
     except RuntimeError as error:
-        raise _told(error) from error
+        raise told(error, setup) from error
+    finally:
+        observers.stopwatch.seconds["checkpoints"] = keeper.seconds
     return FitResult(
         history=journal.history,
         best=next(row for row in journal.history if row["epoch"] == keeper.best_epoch),
@@ -187,16 +188,6 @@ def _val_batch_size(setup: TrainSetup) -> int:
     """As many pixels as in training, as far as whole samples allow."""
     form, crop = setup.val.form, setup.config.data.crop
     return max(1, setup.batch_size * crop * crop // (form.height * form.width))
-
-
-def _told(error: RuntimeError) -> Exception:
-    """Name what torch only describes; other errors stay as they are."""
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return WorkError("train.batch_size", "the GPU's memory is too small", "Set a smaller one")
-    if "DataLoader worker" in str(error):
-        reason = str(error).splitlines()[0]
-        return WorkError("train.workers", f"a worker ended ({reason})", "Set fewer workers")
-    return error
 
 
 @contextmanager
