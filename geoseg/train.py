@@ -51,6 +51,7 @@ from geoseg.nn.sample_views import SampleViews
 from geoseg.nn.setup import TrainSetup, prepare, tell_setup
 from geoseg.nn.signals import TrainingStopped
 from geoseg.nn.stopwatch import Stopwatch
+from geoseg.nn.trainer import determined
 from geoseg.nn.validation import comparisons_of
 from geoseg.progress import Progress
 from geoseg.reports.augmented import SampleVersions, draw_augmented
@@ -142,6 +143,7 @@ def _train(
         told,
         recorded() as begin_log,
         joined(environment, device),
+        determined(config.train),
         torch.random.fork_rng(),
     ):
         if process.is_first:

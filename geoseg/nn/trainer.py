@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.loggers import Logger
 
 from geoseg.nn.checkpoints import AtomicCheckpointIO
 from geoseg.nn.device import Precision
 from geoseg.nn.distributed import PATIENCE, environment_of_one
+from geoseg.nn.loop_config import LoopConfig
 from geoseg.nn.setup import TrainSetup
 from geoseg.nn.shared_strategy import SharedStrategy
 
@@ -39,7 +44,7 @@ def make_trainer(
         max_epochs=config.epochs or -1,
         accumulate_grad_batches=config.accumulate,
         sync_batchnorm=config.sync_norm,
-        deterministic=config.deterministic,
+        deterministic=config.deterministic or None,
         benchmark=is_cuda and not config.deterministic,
         callbacks=callbacks,
         logger=loggers,
@@ -51,6 +56,21 @@ def make_trainer(
         enable_model_summary=False,
         **_devices(setup),
     )
+
+
+@contextmanager
+def determined(config: LoopConfig) -> Iterator[None]:
+    """Use only algorithms that give the same numbers each time, if they are asked for."""
+    if not config.deterministic:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by cuBLAS
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _devices(setup: TrainSetup) -> dict[str, Any]:
