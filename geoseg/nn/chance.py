@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
@@ -22,31 +23,45 @@ _MIX, _MIX_AGAIN = -2048144789, -1028477387
 """The constants of murmur3's finalizer (0x85ebca6b, 0xc2b2ae35) as signed numbers."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Chance:
     """Random numbers of a batch: one row a sample, one column for each thing that is drawn.
 
     All columns are drawn whether they are used or not, so that switching one change on does not
     alter what the others draw; and rows follow each other, so that a sample's numbers do not
     depend on how many come after it.
-
-    Args:
-        count: Samples of the batch.
-        bands: Bands of the image.
-        generator: On the CPU; None goes with torch's own.
     """
 
-    def __init__(self, count: int, bands: int, generator: Generator | None) -> None:
-        shape = (count, len(_COLUMNS) + len(_BAND_COLUMNS) * bands)
-        table = torch.rand(shape, generator=generator, dtype=torch.float64)
-        self._table = table[:, : len(_COLUMNS)]
-        self._bands = table[:, len(_COLUMNS) :].reshape(count, len(_BAND_COLUMNS), bands)
+    samples: Tensor
+    """(n, columns) float64 on the CPU, evenly from 0 to 1."""
+
+    of_bands: Tensor
+    """(n, columns, bands) float64 on the CPU, evenly from 0 to 1."""
+
+    @classmethod
+    def draw(cls, count: int, bands: int, generator: Generator | None) -> Chance:
+        """Draw all numbers of a batch.
+
+        Args:
+            count: Samples of the batch.
+            bands: Bands of the image.
+            generator: On the CPU; None goes with torch's own.
+        """
+        own, shape = len(_COLUMNS), (len(_BAND_COLUMNS), bands)
+        columns = own + math.prod(shape)
+        table = torch.rand((count, columns), generator=generator, dtype=torch.float64)
+        return cls(samples=table[:, :own], of_bands=table[:, own:].reshape(count, *shape))
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self.samples)
+
+    def select(self, index: Tensor) -> Chance:
+        """The chance of some samples."""
+        return Chance(samples=self.samples[index], of_bands=self.of_bands[index])
 
     def share(self, name: str) -> Tensor:
         """(n,) float64, evenly from 0 to 1."""
-        return self._table[:, _PLACES[name]]
+        return self.samples[:, _PLACES[name]]
 
     def happens(self, name: str, probability: float) -> Tensor:
         """(n,) bool: True with that probability."""
@@ -62,7 +77,7 @@ class Chance:
 
     def bands(self, name: str) -> Tensor:
         """(n, bands) float64, evenly from 0 to 1."""
-        return self._bands[:, _BAND_COLUMNS.index(name)]
+        return self.of_bands[:, _BAND_COLUMNS.index(name)]
 
     def seeds(self, name: str) -> Tensor:
         """(n,) int32 seeds for `uniform_field` and `normal_field`."""

@@ -6,6 +6,7 @@ sample is composed into one place to look at per pixel, so that it is resampled 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +38,15 @@ class Samples:
     def select(self, index: Tensor) -> Samples:
         """Some of the samples; the index is on the samples' device."""
         return Samples(image=self.image[index], mask=self.mask[index], valid=self.valid[index])
+
+    @classmethod
+    def cat(cls, parts: Sequence[Samples]) -> Samples:
+        """Lay batches after each other."""
+        return cls(
+            image=torch.cat([part.image for part in parts]),
+            mask=torch.cat([part.mask for part in parts]),
+            valid=torch.cat([part.valid for part in parts]),
+        )
 
 
 def move(
@@ -71,12 +81,7 @@ def move(
             ignore=ignore,
         ),
     )
-    order = torch.cat([still, moved]).argsort().to(device)
-    return Samples(
-        image=torch.cat([part.image for part in parts]),
-        mask=torch.cat([part.mask for part in parts]),
-        valid=torch.cat([part.valid for part in parts]),
-    ).select(order)
+    return Samples.cat(parts).select(torch.cat([still, moved]).argsort().to(device))
 
 
 def turn(samples: Samples, turns: Turns) -> Samples:

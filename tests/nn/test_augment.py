@@ -144,6 +144,15 @@ def test_a_sample_changes_alike_in_every_batch():
         assert torch.equal(part[2], together[2][:count])
 
 
+def test_large_batches_are_changed_in_groups_to_the_same_end(monkeypatch):
+    image, mask, valid = blocks(count=7)
+    together = make({**EVERYTHING, "cutmix": 0.5}, fill=FILL, seed=4)(image, mask, valid)
+    monkeypatch.setattr("geoseg.nn.augment._CACHED", 3 * image[0].nbytes)
+    groups = make({**EVERYTHING, "cutmix": 0.5}, fill=FILL, seed=4)(image, mask, valid)
+    torch.testing.assert_close(groups[0], together[0], rtol=1e-4, atol=1e-4)
+    assert torch.equal(groups[1], together[1]) and torch.equal(groups[2], together[2])
+
+
 def test_switching_a_change_on_leaves_the_others_as_they_are():
     image, mask, valid = blocks()
     _, plain, _ = make(MOVES["all"], fill=FILL, seed=4)(image, mask, valid)

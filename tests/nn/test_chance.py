@@ -13,7 +13,7 @@ def generator(seed=0):
 
 
 def test_rows_do_not_depend_on_how_many_there_are():
-    few, many = Chance(2, 5, generator()), Chance(9, 5, generator())
+    few, many = Chance.draw(2, 5, generator()), Chance.draw(9, 5, generator())
     assert torch.equal(few.share("scale"), many.share("scale")[:2])
     assert torch.equal(few.bands("band_drop"), many.bands("band_drop")[:2])
     assert torch.equal(few.seeds("noise_seed"), many.seeds("noise_seed")[:2])
@@ -21,7 +21,7 @@ def test_rows_do_not_depend_on_how_many_there_are():
 
 
 def test_numbers_lie_where_they_should():
-    chance = Chance(20_000, 2, generator())
+    chance = Chance.draw(20_000, 2, generator())
     between = chance.between("shear", -3, 5).numpy()
     assert stats.kstest(between, stats.uniform(-3, 8).cdf).pvalue > 1e-3
     factor = np.log2(chance.factor("scale", 0.5, 2).numpy())

@@ -19,7 +19,7 @@ def numbered(count, side=32):
 
 def boxes(count, *, probability=1.0, alpha=1.0, seed=0, shape=(32, 32)):
     config = AugmentConfig(cutmix=probability, cutmix_alpha=alpha)
-    return Boxes.draw(config, Chance(count, 1, torch.Generator().manual_seed(seed)), shape)
+    return Boxes.draw(config, Chance.draw(count, 1, torch.Generator().manual_seed(seed)), shape)
 
 
 def test_pixels_of_image_mask_and_valid_come_together_in_one_box():

@@ -97,7 +97,7 @@ def test_four_quarter_turns_and_two_flips_are_nothing():
 def test_drawn_turns_keep_every_pixel(shape):
     before = coded(*shape, count=64)
     config = AugmentConfig(flip=0.5, rotate=0.7, scale=(1, 1))
-    chance = Chance(64, 2, torch.Generator().manual_seed(1))
+    chance = Chance.draw(64, 2, torch.Generator().manual_seed(1))
     after = move(before, config, chance, fill=FILL, ignore=-1)
     assert torch.equal(after.image[:, 0], after.mask.float())
     assert torch.equal(after.valid, after.mask % 5 != 0)
@@ -112,7 +112,7 @@ def test_samples_that_stand_still_are_copied_beside_those_that_move():
     config = AugmentConfig.model_validate(
         {"flip": 0, "rotate": 0, "scale": (1.3, 1.9), "probability": {"scale": 0.5}}
     )
-    chance = Chance(40, 2, torch.Generator().manual_seed(1))
+    chance = Chance.draw(40, 2, torch.Generator().manual_seed(1))
     after = move(before, config, chance, fill=FILL, ignore=-1)
     copied = (after.image == before.image).flatten(1).all(dim=1)
     assert torch.equal(copied, ~chance.happens("scale?", 0.5)) and 10 < copied.sum() < 30
@@ -241,7 +241,7 @@ def test_scale_grows_things_by_the_factor(factor):
 
 def test_grown_samples_show_any_part_and_shrunk_ones_lie_anywhere():
     config = AugmentConfig(flip=0, rotate=0, scale=(2, 2))
-    chance = Chance(500, 1, torch.Generator().manual_seed(0))
+    chance = Chance.draw(500, 1, torch.Generator().manual_seed(0))
     shift = Warp.draw(config, chance, (100, 60)).shift
     assert shift[:, 0].abs().max() <= 30 and shift[:, 1].abs().max() <= 50
     assert shift[:, 0].max() > 29 and shift[:, 1].min() < -48

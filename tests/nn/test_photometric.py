@@ -119,7 +119,7 @@ def test_noise_of_a_range_spreads_over_it():
     config = AugmentConfig.model_validate(
         {"noise": (0.1, 0.5), "brightness": 0, "contrast": 0, "probability": {"noise": 0.4}}
     )
-    chance = Chance(count, 1, torch.Generator().manual_seed(3))
+    chance = Chance.draw(count, 1, torch.Generator().manual_seed(3))
     deviations = repaint(image, valid, config, chance, torch.zeros(1)).flatten(1).std(dim=1)
     noisy = deviations[deviations > 0]
     assert abs(len(noisy) / count - 0.4) < 0.08
@@ -130,7 +130,7 @@ def test_noise_of_a_range_spreads_over_it():
 @pytest.mark.parametrize("bands", [1, 2, 6])
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
 def test_bands_are_lost_but_one_always_stays(bands, probability):
-    chance = Chance(2000, bands, torch.Generator().manual_seed(0))
+    chance = Chance.draw(2000, bands, torch.Generator().manual_seed(0))
     lost = drawn_bands(probability, chance)
     assert (~lost).any(dim=1).all()
     expected = probability - probability**bands / bands  # all drawn: one of them stays
@@ -156,11 +156,11 @@ def test_bands_shift_and_stretch_on_their_own():
         ({"band_gain": 0.5}, lambda x: x.std(dim=(2, 3)) / image.std(dim=(2, 3)) - 1),
     ):
         config = AugmentConfig.model_validate({**base, **change})
-        chance = Chance(count, 3, torch.Generator().manual_seed(1))
+        chance = Chance.draw(count, 3, torch.Generator().manual_seed(1))
         drawn = figure(repaint(image, valid, config, chance, torch.zeros(1))).numpy()
         assert drawn.min() < -0.48 and drawn.max() > 0.48 and np.abs(drawn).max() < 0.501
         assert abs(np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]) < 0.2
     config = AugmentConfig(brightness=0.5, contrast=0)
-    chance = Chance(count, 3, torch.Generator().manual_seed(1))
+    chance = Chance.draw(count, 3, torch.Generator().manual_seed(1))
     together = repaint(image, valid, config, chance, torch.zeros(1)) - image
     assert together.flatten(1).std(dim=1).max() < 1e-5  # brightness is of all bands
