@@ -48,6 +48,8 @@ class Keeper(Callback):
         self._sampler = sampler
         self._state: dict[str, Any] = {"best": math.nan, "epoch": 0, "tiles": None, "whole": None}
         self._best_weights: dict[str, Tensor] | None = None
+        self.seconds = 0.0
+        """Spent in writing."""
         self._next_write = 0.0
         self._written_epoch = 0
         self._validation_is_due = False
@@ -140,6 +142,7 @@ class Keeper(Callback):
         trainer.save_checkpoint(self.last)
         self._written_epoch = len(self._journal.history)
         now = time.monotonic()
+        self.seconds += now - began
         self._next_write = now + (now - began) / self.writing_share
 
     def _is_stuck(self) -> bool:

@@ -146,7 +146,7 @@ class SegmentationTask(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Derive the figures of the epoch from what was counted."""
-        self._row |= self.validation.figures()
+        self._row = {**self.validation.figures(), **self._row}  # those of callbacks come first
 
     def add_figures(self, figures: Mapping[str, float]) -> None:
         """Put further figures into the row of the epoch that ends."""
