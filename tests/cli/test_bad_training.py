@@ -60,6 +60,9 @@ def test_config_that_is_none(refuse, place, content):
         ("augment.scale=[2,1]", ["augment: scale: the smallest factor"], "Mend it"),
         ("augment.probability.nose=1", ["augment.probability.nose"], "Did you mean noise"),
         ("augment.elastic=30", ["augment: elastic is at most a third"], "Mend it"),
+        ("data.sampling=random", ["data.sampling = 'random'", "'balanced', 'rare' or"], "Give"),
+        ("data.ratios=[1,2]", ["data: ratios are 2, tile sets 1"], "Mend it"),
+        ("data.tile_weights=none.csv", ["none.csv: cannot be read (No such file"], "Give a CSV"),
     ],
 )
 def test_overrides(refuse, override, parts, cure):
