@@ -1,6 +1,6 @@
 """What losses and class weights do to a real pair: the roofs of Banepa, by what they are made of.
 
-Usage: python tests/benchmarks/bench_losses.py [--steps 250] [--only NAME,NAME] [--json FILE]
+Usage: python tests/benchmarks/bench_losses.py [--steps 250] [--only NAME,NAME | --all] [--json FILE]
 
 GEOSEG_TEST_DATA names the folder of real scenes. The scene `vhr_banepa/train/banepa_core.tif` is
 cut into tiles with the materials that OpenStreetMap tells of its roofs; some of the ground, in
@@ -75,16 +75,16 @@ OTHER_LOSSES: dict[str, Terms] = {
     "ohem": [{"name": "ohem"}],
     "boundary_cross_entropy": [{"name": "boundary_cross_entropy"}],
     "binary_cross_entropy": [{"name": "binary_cross_entropy"}],
-    "cross_entropy, label_smoothing 0.1": [{"name": "cross_entropy", "label_smoothing": 0.1}],
+    "smoothed cross_entropy": [{"name": "cross_entropy", "label_smoothing": 0.1}],
 }
 WEIGHTINGS = ("inverse", "inverse_sqrt", "inverse_log", "effective_number", "median_frequency")
 RUNS: dict[str, tuple[Terms, str]] = {
     **{name: (terms, "none") for name, terms in FIVE_LOSSES.items()},
-    **{f"cross_entropy, {method}": (_CROSS_ENTROPY, method) for method in WEIGHTINGS},
+    **{method: (_CROSS_ENTROPY, method) for method in WEIGHTINGS},
     **{name: (terms, "none") for name, terms in OTHER_LOSSES.items()},
 }
-TEN = [*RUNS][: len(FIVE_LOSSES) + len(WEIGHTINGS)]
-"""Those that are run where none are named."""
+TEN = [*FIVE_LOSSES, *WEIGHTINGS]
+"""Those that are run where none are named; weightings are of the cross-entropy."""
 
 
 def make_tiles(data: Path, folder: Path) -> Path:
@@ -143,11 +143,13 @@ def run(config: TrainConfig, name: str, folder: Path) -> dict[str, Any]:
 def as_markdown(rows: list[dict[str, Any]]) -> str:
     """The table, in percent."""
     figures = ("mean_iou", *CLASSES, "pixel_accuracy")
-    heads = ("loss, class weights", "mean IoU", *CLASSES, "pixel accuracy")
-    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * len(figures)]
+    heads = ("loss", "class weights", "mean IoU", *CLASSES, "pixel accuracy")
+    lines = ["| " + " | ".join(heads) + " |", "|---|---|" + "---:|" * len(figures)]
     for row in rows:
+        weights = RUNS[row["run"]][1]
+        loss = row["run"] if weights == "none" else "cross_entropy"
         values = (f"{100 * row[key]:.1f}" for key in figures)
-        lines.append(f"| {row['run']} | " + " | ".join(values) + " |")
+        lines.append(f"| {loss} | {weights} | " + " | ".join(values) + " |")
     return "\n".join(lines)
 
 
@@ -163,21 +165,23 @@ def main() -> None:
     """Run what is asked for, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=250)
-    parser.add_argument("--only", default=",".join(TEN).replace(", ", ";"))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", default=",".join(TEN), help="names with commas between")
+    parser.add_argument("--all", action="store_true", help="all losses, not five")
+    parser.add_argument("--json", type=Path, help="rows are kept here")
     parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--all", action="store_true")
     arguments = parser.parse_args()
     logging.getLogger("geoseg").setLevel(logging.WARNING)
-    names = [name.replace(";", ", ") for name in arguments.only.split(",")]
-    names = [*RUNS] if arguments.all else names
+    names = [*RUNS] if arguments.all else arguments.only.split(",")
+    unknown = [name for name in names if name not in RUNS]
+    if unknown:
+        parser.error(f"no runs are {', '.join(unknown)}; there are {', '.join(RUNS)}")
     rows = read_rows(arguments.json, arguments.steps)
+    missing = [name for name in names if name not in rows]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        tiles = make_tiles(Path(os.environ["GEOSEG_TEST_DATA"]), folder)
-        for name in names:
-            if name in rows:
-                continue
+        if missing:
+            tiles = make_tiles(Path(os.environ["GEOSEG_TEST_DATA"]), folder)
+        for name in missing:
             config = configure(tiles, name, steps=arguments.steps, precision=arguments.precision)
             rows[name] = run(config, name, folder / "run")
             if arguments.json is not None:
