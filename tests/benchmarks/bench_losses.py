@@ -1,6 +1,6 @@
 """What losses and class weights do to a real pair: the roofs of Banepa, by what they are made of.
 
-Usage: python tests/benchmarks/bench_losses.py [--steps 250] [--only NAME,NAME | --all] [--json FILE]
+Usage: python tests/benchmarks/bench_losses.py [--steps 250] [--only NAME,.. | --all] [--json FILE]
 
 GEOSEG_TEST_DATA names the folder of real scenes. The scene `vhr_banepa/train/banepa_core.tif` is
 cut into tiles with the materials that OpenStreetMap tells of its roofs; some of the ground, in
