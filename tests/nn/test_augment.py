@@ -1,5 +1,7 @@
 """Augmentation as a whole: what stays together, what chance decides, what is refused."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -167,6 +169,20 @@ def test_reduced_precision_outside_reaches_nothing_inside():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mixed = make(EVERYTHING, fill=FILL, seed=4)(image, mask, valid)
     assert all(torch.equal(a, b) for a, b in zip(exact, mixed, strict=True))
+
+
+def test_nothing_is_left_on_another_device(monkeypatch):
+    """Tensors without numbers stand for a GPU: mixed with those of the CPU torch refuses them."""
+    monkeypatch.setattr("geoseg.nn.augment.torch.autocast", lambda *_, **__: nullcontext())
+    batch = [part.to("meta") for part in blocks()]
+    for config in (
+        {**EVERYTHING, "cutmix": 0.5},
+        MOVES["turns"],
+        {"angle": 9, "probability": {"angle": 0.5}},
+    ):
+        changed = make(config, fill=FILL, seed=4)(*batch)
+        for part, before in zip(changed, batch, strict=True):
+            assert part.is_meta and part.shape == before.shape and part.dtype == before.dtype
 
 
 def test_types_of_images_stay():
