@@ -162,9 +162,9 @@ class Legend:
         table, known = self._encoding
         if mask.dtype.itemsize > 2 or mask.dtype.kind != "u":
             mask = self._narrow(mask)
-        if not known[mask].all():
+        if not known.take(mask).all():
             self.check(count_values(mask), "mask")
-        indices: npt.NDArray[np.integer[Any]] = table[mask]
+        indices: npt.NDArray[np.integer[Any]] = table.take(mask)
         return indices
 
     def decode(self, indices: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:

@@ -197,8 +197,13 @@ class SampleDataset(Dataset[Batch]):
         height, width = pair.mask.shape
         known = np.isfinite(pair.image) & pair.valid if _is_float(pair.image) else pair.valid
         image = np.empty((len(pair.image), self.form.height, self.form.width), np.float32)
-        image[:] = self._fill
-        np.copyto(image[:, :height, :width], pair.image, where=known, casting="unsafe")
+        if known.all():  # without a mask numpy copies seven times as fast
+            if (height, width) != image.shape[1:]:
+                image[:] = self._fill
+            image[:, :height, :width] = pair.image
+        else:
+            image[:] = self._fill
+            np.copyto(image[:, :height, :width], pair.image, where=known, casting="unsafe")
         ignore = self.source.legend.ignore_index
         target = np.full(image.shape[1:], ignore, np.uint8 if ignore == 255 else np.int32)
         target[:height, :width] = np.where(pair.valid, self._encode(pair), ignore)
