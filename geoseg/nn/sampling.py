@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Sampler
 
-from geoseg.errors import ConfigError
 from geoseg.nn.drawing import ANYWHERE, Drawing
 
 
@@ -43,9 +42,6 @@ class EpochSampler(Sampler[SampleKey]):
         seed: Start of the chance.
         rank: Number of this process, from 0.
         world: Number of processes.
-
-    Raises:
-        ConfigError: If there are more processes than samples.
     """
 
     def __init__(
@@ -53,10 +49,6 @@ class EpochSampler(Sampler[SampleKey]):
     ) -> None:
         if not 0 <= rank < world:
             raise ValueError(f"rank {rank} is none of {world} processes")
-        if samples < world:
-            raise ConfigError(
-                "data.samples", f"{samples} an epoch are fewer than {world} processes", "Set more"
-            )
         self._drawing = Drawing.uniform(drawing) if isinstance(drawing, int) else drawing
         self._samples = samples
         self._seed = seed

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from geoseg.errors import ConfigError
 from geoseg.nn.drawing import Drawing
 from geoseg.nn.sampling import EpochSampler
 
@@ -55,11 +54,6 @@ def test_an_epoch_goes_on_in_its_middle():
 def test_a_rank_is_one_of_its_world(rank, world):
     with pytest.raises(ValueError, match="processes"):
         EpochSampler(4, 4, 0, rank=rank, world=world)
-
-
-def test_processes_without_a_sample_are_refused():
-    with pytest.raises(ConfigError, match=r"data.samples: 2 an epoch are fewer than 3 processes"):
-        EpochSampler(4, 2, 0, rank=0, world=3)
 
 
 def hard(pairs=6, samples=6):
