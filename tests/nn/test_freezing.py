@@ -43,6 +43,7 @@ def course(land, run, epochs=2, checkpoint=None, **tables):
     )  # fmt: skip
     setup = prepare(config)
     before = {key: value.clone() for key, value in setup.network.state_dict().items()}
+    run.mkdir(exist_ok=True)
     with quiet_libraries():
         fit(setup, run, checkpoint, Progress())
     state = read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
