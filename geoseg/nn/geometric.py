@@ -121,9 +121,11 @@ def resample(samples: Samples, turns: Turns, warp: Warp, *, fill: Tensor, ignore
     nearest_row = (rows + 0.5).long().clamp_(0, height - 1)
     index = (nearest_row * width + nearest_col).flatten(1)
     valid = _gather(samples.valid, index) & inside
-    grid = torch.stack([(2 * cols + 1) / width - 1, (2 * rows + 1) / height - 1], dim=-1)
     image = functional.grid_sample(
-        _soften(samples, warp.factor), grid, padding_mode="border", align_corners=False
+        _soften(samples, warp.factor),
+        _normalise(cols, rows),
+        padding_mode="border",
+        align_corners=False,
     )
     return Samples(
         image=keep_valid(image, valid, fill.to(image)[:, None, None]),
@@ -184,6 +186,15 @@ def displacement(warp: Warp, shape: tuple[int, int], device: torch.device) -> Te
     points = uniform_field(warp.seeds.to(device), (2, *net)) * 2 - 1
     points = points * warp.elastic.float().to(device)[:, None, None, None]
     return functional.interpolate(points, size=shape, mode="bicubic", align_corners=True)
+
+
+def _normalise(cols: Tensor, rows: Tensor) -> Tensor:
+    """(n, height, width, 2) as `grid_sample` counts: -1 to 1 from border to border of an image."""
+    grid = cols.new_empty((*cols.shape, 2))
+    for axis, (place, side) in enumerate(((cols, cols.shape[-1]), (rows, cols.shape[-2]))):
+        # (2 place + 1) / side - 1, written into its place at once
+        torch.add(place.new_full((), 1 / side - 1), place, alpha=2 / side, out=grid[..., axis])
+    return grid
 
 
 def _gather(values: Tensor, index: Tensor) -> Tensor:
