@@ -207,8 +207,8 @@ class ModelConfig(Table):
     """Encoder of the architecture; by default that of torchgeo's weights, if they are taken."""
 
     weights: str = "none"
-    """What training starts from: none, imagenet or torchgeo:... (the encoder), or the path of a
-    bundle or of an encoder's weights."""
+    """What training starts from: none, imagenet or torchgeo:... (the encoder), or the path of an
+    encoder's weights, or of a bundle of the same network, also for other bands or classes."""
 
     options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of the architecture."""
