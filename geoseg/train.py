@@ -296,7 +296,9 @@ def _tell_best(setup: TrainSetup, run: Path, fitted: FitResult, observers: Obser
         log_picture(observers.loggers, f"best/{Path(name).stem}", pixels, step)
     data, legend, epoch = setup.config.data, setup.data.legend, int(fitted.best["epoch"])
     labels = ", ".join(data.tiles) or data.labels
-    scenes = setup.data.val.scenes if len(fitted.counts["pixels"]) > 1 else (labels,)
+    scenes = setup.data.val.scenes
+    if len(scenes) != len(fitted.counts["pixels"]):  # too many to be counted one by one
+        scenes = (labels,)
     found = comparisons_of(fitted.counts, scenes, [labels] * len(scenes))
     report_epoch(run / REPORT, found, legend, labels, epoch)
     whole = observers.whole

@@ -65,15 +65,16 @@ class RunLog:
         ids: dict[str, str] = self._content.setdefault("loggers", {})
         return ids
 
-    def end(self, status: str, **facts: object) -> None:
+    def end(self, status: str, timings: Mapping[str, float], error: str | None = None) -> None:
         """Write how it ended.
 
         Args:
             status: `finished`, `stopped` or `failed`.
-            facts: What is known now.
+            timings: Seconds by kind of work, of this start.
+            error: What it failed of.
         """
-        self._content.update(facts, status=status)
-        self._content["starts"][-1]["ended"] = _now()
+        self._content.update(status=status, error=error)
+        self._content["starts"][-1].update(ended=_now(), timings=dict(timings))
         self.write()
 
     @contextmanager
@@ -95,7 +96,7 @@ class RunLog:
         finally:
             seconds = {"all": stopwatch.elapsed, **stopwatch.seconds}
             timings = {name: round(value, 2) for name, value in seconds.items()}
-            self.end(status, error=error, timings=timings)
+            self.end(status, timings, error)
 
     def tell(self, **facts: object) -> None:
         """Keep what has become known; it is written with all else."""

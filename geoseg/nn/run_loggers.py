@@ -142,7 +142,7 @@ def _asked_for(key: str) -> Iterator[None]:
         yield
     except Exception as error:  # services raise whatever their networks do
         raise ConfigError(
-            key, f"cannot be used ({_line(error)})", "Mend it, or leave it"
+            key, f"cannot be used ({_line(error)})", "Mend it, or leave it out"
         ) from error
 
 
@@ -152,7 +152,7 @@ def _forgiven(logger: Logger) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - services raise whatever their networks do
-        own.warning("%s: not told (%s)", type(logger).__name__.lower(), _line(error))
+        own.warning("%s: not told (%s)", _key(logger), _line(error))
 
 
 class _Events(TensorBoardLogger):
@@ -209,6 +209,13 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value if isinstance(value, _PLAIN) else str(value)
     return flat
+
+
+def _key(logger: Logger) -> str:
+    """The key by which a user knows a logger."""
+    if isinstance(logger, WandbLogger):
+        return "log.wandb"
+    return "log.mlflow" if isinstance(logger, MLFlowLogger) else "log.tensorboard"
 
 
 def _line(error: Exception) -> str:
