@@ -7,6 +7,7 @@ independent draws with far less noise about them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+logger = logging.getLogger(__name__)
 
 SamplingName = Literal["uniform", "balanced", "rare", "hard"]
 Numbers = npt.NDArray[np.int64]
@@ -171,9 +174,7 @@ class Drawing:
 def repeat_factors(class_pixels: Numbers, below: float) -> Reals:
     """How often pairs come so that rare classes are seen: repeat-factor sampling of LVIS.
 
-    With f(c) the share of the pairs that show class c, a class repeats
-    r(c) = max(1, sqrt(below / f(c))) times, and a pair as often as its rarest class
-    (arXiv 1908.03195).
+    A pair comes as often as its rarest class asks for (arXiv 1908.03195).
 
     Args:
         class_pixels: Labelled pixels of each class (pairs, classes).
@@ -182,11 +183,47 @@ def repeat_factors(class_pixels: Numbers, below: float) -> Reals:
     Returns:
         Factors (pairs,), 1 or more; 0 for pairs without a label.
     """
-    shown = class_pixels > 0
-    shares = shown.mean(axis=0)
-    repeats = np.sqrt(below / np.where(shares > 0, shares, np.inf)).clip(min=1.0)
-    factors: Reals = np.where(shown, repeats, 0.0).max(axis=1)
+    repeats = class_repeats(class_pixels, below)
+    factors: Reals = np.where(class_pixels > 0, repeats, 0.0).max(axis=1)
     return factors
+
+
+def class_repeats(class_pixels: Numbers, below: float) -> Reals:
+    """How often each class asks to come: max(1, sqrt(below / f)), f the share that shows it.
+
+    Args:
+        class_pixels: Labelled pixels of each class (pairs, classes).
+        below: Share of the pairs (0 to 1) from which on a class is not rare.
+
+    Returns:
+        Factors (classes,), 1 or more; 1 for classes that are nowhere.
+    """
+    shares = (class_pixels > 0).mean(axis=0)
+    repeats: Reals = np.sqrt(below / np.where(shares > 0, shares, np.inf)).clip(min=1.0)
+    return repeats
+
+
+def tell_repeats(drawing: Drawing, names: Sequence[str]) -> None:
+    """Log which classes are rare; warn where none is, so that nothing is repeated.
+
+    Args:
+        drawing: Any; only one by rare classes is told.
+        names: Of the classes, in legend order.
+    """
+    if drawing.sampling != "rare" or drawing.class_pixels is None:
+        return
+    repeats = class_repeats(drawing.class_pixels, drawing.rare_below)
+    rare = [
+        f"{name} {factor:.2g}" for name, factor in zip(names, repeats, strict=True) if factor > 1
+    ]
+    if rare:
+        logger.info("what shows a rare class comes so many times: %s", ", ".join(rare))
+    else:
+        logger.warning(
+            "no class is in less than %.3g %% of what there is to draw: data.sampling = rare draws "
+            "like uniform; raise data.rare_below",
+            100 * drawing.rare_below,
+        )
 
 
 def systematic(weights: Reals, count: int, rng: np.random.Generator) -> Numbers:

@@ -11,7 +11,7 @@ from geoseg.errors import ConfigError, TileSetError
 from geoseg.geo.tile_weights import read_tile_weights
 from geoseg.geo.tileset import TileSet
 from geoseg.nn.config_tables import DataConfig
-from geoseg.nn.drawing import Drawing, Group
+from geoseg.nn.drawing import Drawing, Group, tell_repeats
 from geoseg.nn.tile_split import TilePair
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def plan_draws(
     Raises:
         ConfigError: If a set is to have a share, but has no tile to learn from.
     """
-    return Drawing(
+    drawing = Drawing(
         pairs=len(tiles),
         sampling=config.sampling,
         class_pixels=np.array([tile.class_pixels for _, tile in tiles], np.int64),
@@ -94,6 +94,8 @@ def plan_draws(
         rare_below=config.rare_below,
         hard_share=config.hard_share,
     )
+    tell_repeats(drawing, sets[0].legend.names)
+    return drawing
 
 
 def _groups(

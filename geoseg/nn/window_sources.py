@@ -18,7 +18,7 @@ from geoseg.geo.stats import BandStats, BandStatsAccumulator
 from geoseg.geo.windows import sliding_windows
 from geoseg.nn.config_tables import DataConfig
 from geoseg.nn.dataset import CachedSource
-from geoseg.nn.drawing import Drawing
+from geoseg.nn.drawing import Drawing, tell_repeats
 from geoseg.nn.drawn_windows import DrawnSource, Place, WindowRule, WindowSource
 from geoseg.nn.option_keys import keys_for_options
 from geoseg.nn.sources import TrainingData, fingerprint
@@ -116,13 +116,15 @@ def _plan_draws(source: DrawnSource, config: DataConfig) -> Drawing:
     class_pixels = None
     if config.sampling in ("balanced", "rare"):
         class_pixels = np.array([source.count_classes(place) for place in source.places])
-    return Drawing(
+    drawing = Drawing(
         pairs=len(source.places),
         sampling=config.sampling,
         class_pixels=class_pixels,
         rare_below=config.rare_below,
         hard_share=config.hard_share,
     )
+    tell_repeats(drawing, source.legend.names)
+    return drawing
 
 
 def _check_labelled(source: WindowSource, part: str) -> None:

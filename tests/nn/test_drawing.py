@@ -1,5 +1,6 @@
 """How often pairs are drawn, against frequencies counted by hand and by formulas of papers."""
 
+import logging
 import math
 from collections import Counter
 
@@ -8,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoseg.nn.drawing import ANYWHERE, Drawing, Group, repeat_factors, systematic
+from geoseg.nn.drawing import (
+    ANYWHERE,
+    Drawing,
+    Group,
+    repeat_factors,
+    systematic,
+    tell_repeats,
+)
 
 PIXELS = np.array([
     [900, 100, 0, 0],
@@ -168,6 +176,20 @@ def test_an_epoch_of_rare_draws_is_longer_by_what_is_repeated():
     counts = shares(draw_many(drawing, 104, epochs=20), 100)
     assert counts[0] == 5
     assert (counts[1:] == 1).all()
+
+
+def test_rare_classes_are_told(caplog):
+    pixels = np.zeros((100, 3), np.int64)
+    pixels[:, 0] = pixels[:4, 1] = 5
+    names = ("land", "roof", "nowhere")
+    with caplog.at_level(logging.INFO):
+        for below in (0.16, 0.01):
+            drawing = Drawing(pairs=100, sampling="rare", class_pixels=pixels, rare_below=below)
+            tell_repeats(drawing, names)
+        tell_repeats(Drawing.uniform(100), names)
+    told, warned = caplog.messages
+    assert told.endswith("times: roof 2")
+    assert warned.startswith("no class is in less than 1 %")
 
 
 # --- hard pairs ------------------------------------------------------------------------------
