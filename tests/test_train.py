@@ -15,7 +15,9 @@ import pytest
 import rasterio
 import torch
 from PIL import Image
+from sklearn.metrics import confusion_matrix
 from small_land import configure_land, make_land
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch_threads import one_thread
 
 import geoseg
@@ -24,6 +26,7 @@ from geoseg.geo.tileset import TileSet
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.config import load_config, parse_config
 from geoseg.nn.keeper import Keeper
+from geoseg.nn.pictures import Pictures
 from geoseg.nn.pixel_losses import PixelLoss
 from geoseg.progress import Progress
 from geoseg.train import train
@@ -145,6 +148,71 @@ def test_the_bundle_has_the_weights_of_the_best_epoch(finished, land):
         hits += ((predicted == mask) & (mask != 255)).sum()
         seen += (mask != 255).sum()
     assert hits / seen == pytest.approx(result.metrics["val/pixel_accuracy"], abs=1e-3)
+
+
+def test_the_report_is_of_the_best_epoch_and_of_each_scene(finished, land):
+    folder, _, result = finished
+    bundle = ModelBundle.open(folder / result.bundle)
+    network, legend = bundle.build(), bundle.legend
+    references, predictions = [], []
+    tileset = geoseg.TileSet.open(land / "tiles")
+    for tile in tileset.split("val"):
+        data, mask, valid = tileset.read_tile(tile)
+        with torch.no_grad():
+            image = torch.tensor(data.astype(np.float32))[None]
+            predicted = network(bundle.card.scaling.apply(image)).argmax(dim=1)[0].numpy()
+        counted = valid & (mask != 255)
+        references.append(mask[counted])
+        predictions.append(predicted[counted])
+    expected = confusion_matrix(np.concatenate(references), np.concatenate(predictions))
+    report = json.loads((folder / result.run / "report.json").read_text())
+    assert np.abs(np.array(report["confusion"]) - expected).sum() <= 2  # other batches, other sums
+    assert report["mean_iou"] == pytest.approx(result.metrics["val/mean_iou"])
+    assert report["kappa"] == pytest.approx(result.metrics["val/kappa"])
+    (scene,) = report["scenes"]
+    assert scene["prediction"] == str(land / "scene.tif")
+    assert scene["labels"] == str(land / "tiles")
+    assert scene["confusion"] == report["confusion"]
+    assert report["pixels"]["counted"] == expected.sum()
+    assert [row["name"] for row in report["classes"]] == list(legend.names)
+    assert report["settings"]["epoch"] == result.metrics["epoch"]
+    assert {"boundary", "objects", "area", "trivial"} <= set(report)
+
+
+def test_the_run_is_written_down(finished):
+    folder, config, result = finished
+    found = json.loads((folder / result.run / "run.json").read_text())
+    assert found["status"] == "finished" and len(found["starts"]) == 1
+    assert found["config"] == config.model_dump(mode="json")
+    assert found["best"]["val/mean_iou"] == result.metrics["val/mean_iou"]
+    assert {"all", "validation", "checkpoints"} <= set(found["starts"][0]["timings"])
+    lines = (folder / result.run / "run.log").read_text().splitlines()
+    assert sum("INFO epoch " in line for line in lines) == 12
+    assert any("samples of 16 x 16 pixels" in line for line in lines)  # from before the folder
+
+
+def test_pictures_come_while_it_learns_and_change_nothing(configure, tmp_path, monkeypatch):
+    quiet = train(configure(), tmp_path / "quiet")
+    monkeypatch.setattr(Pictures, "drawing_share", 1e9)
+    seen, make = [], Pictures._make
+
+    def watch(self, trainer, module, folder):
+        make(self, trainer, module, folder)
+        seen.append({path.name: path.stat().st_mtime_ns for path in self._run.glob("*.png")})
+
+    monkeypatch.setattr(Pictures, "_make", watch)
+    drawn = train(configure(), tmp_path / "drawn")
+    assert len(seen) == 4 and all("curves.png" in names for names in seen)
+    assert set(seen[0]) == {"curves.png", "confusion.png", "samples.png"}
+    first, second = weights(quiet.bundle), weights(drawn.bundle)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    events = EventAccumulator(str(drawn.run / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    steps = [int(row["step"]) for row in read_metrics(drawn.run)]
+    assert [image.step for image in events.Images("samples")] == steps
+    assert [image.step for image in events.Images("best/confusion")] == [drawn.metrics["step"]]
+    timings = json.loads((drawn.run / "run.json").read_text())["starts"][0]["timings"]
+    assert timings["pictures"] > 0
 
 
 def test_the_resolved_config_trains_the_same_again(finished, tmp_path):
