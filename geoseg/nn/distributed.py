@@ -110,7 +110,7 @@ def own_device(config: LoopConfig, process: Process) -> torch.device:
         if config.sync_norm:
             raise ConfigError(
                 "train.sync_norm",
-                "batch normalisation over processes needs GPUs",
+                "needs GPUs",
                 "Set it to false",
             )
         return device

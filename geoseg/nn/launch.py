@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, Self, TypeVar
 
 import torch
-from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
 from geoseg.errors import GeosegError, WorkError
@@ -224,7 +224,10 @@ def _begin(
         os._exit(0)
     except Exception as error:  # noqa: BLE001 - told by the process that started this one
         is_known = isinstance(error, (GeosegError, MemoryError, OSError))
-        wire.send("error", error if is_known else RuntimeError(f"{type(error).__name__}: {error}"))
+        # That another has gone tells nothing of why it went.
+        if not isinstance(error, DistError) and "/gloo/" not in str(error):
+            text = f"{type(error).__name__}: {error}"
+            wire.send("error", error if is_known else RuntimeError(text))
         os._exit(1)  # the others may never answer: nothing is waited for
     if rank == 0:
         wire.send("result", result)
@@ -243,7 +246,7 @@ def _end(signals: Sequence[int], error: BaseException | None = None) -> None:
 def _told(
     errors: list[BaseException], end: ProcessExitedException | ProcessRaisedException
 ) -> BaseException:
-    """The cause: the others' errors tell only that a process has gone."""
+    """The error to raise: one of ours, another, or that a process has gone."""
     for error in (*(e for e in errors if isinstance(e, GeosegError)), *errors):
         return error
     reason = str(end).strip().splitlines()[0]
