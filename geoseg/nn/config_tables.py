@@ -234,6 +234,13 @@ class ModelConfig(Table):
             return values if encoder is None else {**values, "encoder": encoder}
         return values
 
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _check_freeze(cls, freeze: Any) -> Any:  # noqa: ANN401 - whatever the user gave
+        if isinstance(freeze, str) and freeze not in ("none", "encoder"):
+            raise ValueError(f'give "none", "encoder" or a list of modules, such as ["{freeze}"]')
+        return freeze
+
     @field_validator("arch")
     @classmethod
     def _check_arch(cls, arch: str) -> str:

@@ -188,7 +188,7 @@ def test_no_encoder_to_freeze():
 
 def test_wrong_tables_are_told():
     for table, told in (
-        ({"freeze": "decodr"}, r"model\.freeze"),
+        ({"freeze": "decoder"}, r"model\.freeze = 'decoder': give .* list of modules, such as"),
         ({"freeze": "encoder", "unfreeze": [{"epoch": 1, "modules": ["encoder"]}]}, "greater"),
         ({"freeze": "encoder", "unfreeze": [{"epoch": 2}]}, "modules"),
     ):
