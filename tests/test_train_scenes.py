@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from torch_threads import one_thread
 import geoseg
 from geoseg.engine.options import PredictOptions
 from geoseg.errors import BundleError, ConfigError, LabelError, SceneError
+from geoseg.geo.comparing import Comparer
 from geoseg.geo.raster import SceneOptions
 from geoseg.nn.config import parse_config
 from geoseg.predict import predict
@@ -34,6 +37,9 @@ name = "water"
 color = "#4060c0"
 """
 
+
+NUMBERS = {"backend": "torch", "precision": "fp32", "device": "cpu"}
+"""Those of the training."""
 
 WINDOWS = {"window": 24, "stride": 7, "blend": "hann"}
 
@@ -113,8 +119,7 @@ def read_metrics(run):
 def judge(bundle, land, folder, **options):
     """What `geoseg predict` and `geoseg evaluate` find."""
     scenes = [land / "north.tif", land / "south.tif"]
-    numbers = {"backend": "torch", "precision": "fp32", "device": "cpu"}
-    predict(scenes, bundle, folder / "maps", PredictOptions(**numbers, **options))
+    predict(scenes, bundle, folder / "maps", PredictOptions(**NUMBERS, **options))
     report = geoseg.evaluate(
         [folder / "maps" / "north.tif", folder / "maps" / "south.tif"],
         land / "{stem}_labels.tif",
@@ -291,3 +296,53 @@ def test_scenes_that_are_learnt_are_warned_of(configure, land, tmp_path, caplog)
     )
     train(config, tmp_path / "run")
     assert "scene.tif: is trained on too" in caplog.text
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_scenes_and_tell_the_same(configure, land, tmp_path):
+    """The bundle of two processes, judged in one, has the figures that they told."""
+    make_land(land, "east", 3, (33, 60))
+    scenes = [str(land / f"{stem}.tif") for stem in ("north", "south", "east")]
+    labels = str(land / "{stem}_labels.tif")
+    config = configure(
+        train={"epochs": 2, "devices": 2, "batch_size": 2, "monitor": "max val/scene/mean_iou"},
+        validate={"scenes": scenes, "labels": labels},
+    )
+    result = train(config, tmp_path / "run")
+    predict(scenes, result.bundle, tmp_path / "maps", PredictOptions(**NUMBERS))
+    maps = [tmp_path / "maps" / f"{stem}.tif" for stem in ("north", "south", "east")]
+    expected = geoseg.evaluate(maps, labels).to_dict()
+    assert result.metrics["val/scene/mean_iou"] == expected["mean_iou"]
+    report = json.loads((tmp_path / "run" / "report_scenes.json").read_text())
+    assert report["confusion"] == expected["confusion"]
+    assert [one["pixels"] for one in report["scenes"]] == [
+        one["pixels"] for one in expected["scenes"]
+    ]
+
+
+def test_a_signal_ends_the_prediction_of_a_scene(configure, tmp_path, monkeypatch):
+    """What comes of the run after --resume is what comes of one that was never stopped."""
+    config = configure(train={"epochs": 3})
+    whole = train(config, tmp_path / "whole")
+    count, calls = Comparer.count, []
+
+    def interrupt(self, raster):
+        calls.append(1)
+        if len(calls) == 12:
+            os.kill(os.getpid(), signal.SIGINT)
+        count(self, raster)
+
+    monkeypatch.setattr(Comparer, "count", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "stopped")
+    assert len(calls) == 12
+    note = json.loads((tmp_path / "stopped" / "run.json").read_text())
+    assert note["status"] == "stopped"
+    resumed = train(config, tmp_path / "stopped", resume=True)
+    timing = {"seconds", "time/data", "time/step", "samples_per_second"}
+    for one, other in zip(read_metrics(whole.run), read_metrics(resumed.run), strict=True):
+        assert {k: v for k, v in one.items() if k not in timing} == {
+            k: v for k, v in other.items() if k not in timing
+        }
+    note = json.loads((tmp_path / "stopped" / "run.json").read_text())
+    assert note["status"] == "finished" and len(note["starts"]) == 2
