@@ -80,6 +80,13 @@ def test_rounding_is_up_as_often_as_the_fraction_says():
     assert (abs(total / EPOCHS - exact) <= sigmas(exact)).all()
 
 
+def test_neighbours_come_together_as_often_as_any_two():
+    draws = [systematic(np.ones(10), 5, np.random.default_rng(s)).tolist() for s in range(EPOCHS)]
+    both = np.mean([{0, 1} <= set(chosen) for chosen in draws])
+    expected = 5 / 10 * 4 / 9
+    assert both == pytest.approx(expected, abs=5 * np.sqrt(expected * (1 - expected) / EPOCHS))
+
+
 # --- uniform, weights, groups ----------------------------------------------------------------
 
 
@@ -122,6 +129,15 @@ def test_balanced_draws_choose_classes_alike_and_pairs_by_their_pixels():
     expected = sum(10 * PIXELS[:, c] / PIXELS[:, c].sum() for c in range(3))
     # A pair comes for up to three classes, each rounded by itself.
     assert (abs(shares(draws, 8) - expected) <= 5 * np.sqrt(3 * 0.25 / EPOCHS)).all()
+
+
+def test_pixels_of_a_balanced_draw_weigh_what_their_pair_does():
+    weights = np.array([1, 1, 4, 1, 0.5, 1, 1, 0])
+    drawing = Drawing(pairs=8, sampling="balanced", class_pixels=PIXELS, weights=weights)
+    weighed = PIXELS * weights[:, None]
+    expected = sum(10 * weighed[:, c] / weighed[:, c].sum() for c in range(3))
+    error = abs(shares(draw_many(drawing, 30), 8) - expected)
+    assert (error <= 5 * np.sqrt(3 * 0.25 / EPOCHS)).all()
 
 
 def test_a_pixel_around_a_balanced_draw_is_of_each_class_equally_often():

@@ -75,6 +75,7 @@ def test_what_is_recorded_decides_the_next_epoch_and_not_this_one():
     sampler.set_epoch(1)
     assert counts(sampler) == [0, 0, 5, 0, 1, 0]  # the one that has no loss yet, once
     sampler.record([4], [6.0])
+    sampler.record([4, 0], [float("nan"), float("inf")])  # nothing was labelled, say
     sampler.set_epoch(2)
     assert counts(sampler) == [0, 0, 3, 0, 3, 0]
 
