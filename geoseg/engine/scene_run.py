@@ -195,6 +195,8 @@ class SceneRun:
     def class_rows(self) -> Iterator[tuple[Window, npt.NDArray[Any], npt.NDArray[np.bool_]]]:
         """Predict the scene by one device, and write nothing.
 
+        GDAL's cache is left as it is: other work of the process has a use for it.
+
         Yields:
             Finished rows of each part from top to bottom: where they lie on the scene's own grid,
             their class values (1, rows, width), and where they are valid (rows, width).
@@ -203,9 +205,8 @@ class SceneRun:
             SceneError: If the scene cannot be read.
             WorkError: If the work itself fails.
         """
-        parts, product = self.plan(), self._products[0]
-        limit_block_cache(block_cache(self._job.own, _widest(parts)))
-        for part in parts:
+        product = self._products[0]
+        for part in self.plan():
             row, (left, right) = part.rows[0], part.cols
             for _, scores, valid in self._score_rows(self.teams[0], part):
                 values = fetch(product.encode(scores)).array()

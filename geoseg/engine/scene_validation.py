@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from geoseg.engine.backends import TorchBackend
 from geoseg.engine.choose import Choice
 from geoseg.engine.crew import Crew
 from geoseg.engine.ensemble import Ensemble, SceneViews
@@ -93,17 +94,13 @@ class SceneValidation:
             LabelError: If the labels cannot be read.
             WorkError: If the network gives what is no number.
         """
-        benchmark = torch.backends.cudnn.benchmark
         own, ensemble = self._own[place], self._ensemble(network)
         crew = _EagerCrew(ensemble, self._options, self._precision)
         run = SceneRun(_job(self._views[place], own), ensemble, crew, self._options)
         comparer = Comparer(own.path, own.grid, self._labels[place], ensemble.legend)
-        try:
-            for window, values, valid in run.class_rows():
-                comparer.count(Raster(data=values, valid=valid, grid=own.grid.crop(window)))
-                beat()
-        finally:
-            torch.backends.cudnn.benchmark = benchmark  # the engine sets it for its own windows
+        for window, values, valid in run.class_rows():
+            comparer.count(Raster(data=values, valid=valid, grid=own.grid.crop(window)))
+            beat()
         return comparer.result()
 
     def _ensemble(self, network: SegmentationModel) -> Ensemble:
@@ -113,6 +110,8 @@ class SceneValidation:
 class _EagerCrew(Crew):
     """Takes PyTorch with the numbers of training, without comparing it with anything.
 
+    On a GPU it does without graphs, whose memory training would miss.
+
     Args:
         ensemble: The network.
         options: How scenes are predicted.
@@ -121,19 +120,23 @@ class _EagerCrew(Crew):
 
     def __init__(self, ensemble: Ensemble, options: PredictOptions, precision: Precision) -> None:
         super().__init__(ensemble, options)
-        size = _CPU_BATCH if self.devices[0].type == "cpu" else _GPU_BATCH
-        self._runtime = {
-            "name": "torch",
-            "precision": precision,
-            "batch_size": size,
-            "agreement": None,
-        }
+        self._bundles = ensemble.bundles
+        self._precision: Precision = precision
 
     def choose(self, views: SceneViews, hide: Hide, *, measure: bool) -> list[Choice]:
         """PyTorch as it comes."""
-        choices = self.restore([self._runtime], views, hide, measure=measure)
-        assert choices is not None, "PyTorch is always there"
-        return choices
+        del hide, measure
+        device = self.devices[0]
+        return [
+            Choice(
+                backend=TorchBackend(bundle, views.units, device, self._precision),
+                name="torch",
+                precision=self._precision,
+                batch_size=_CPU_BATCH if device.type == "cpu" else _GPU_BATCH,
+                window=view.layout.window,
+            )
+            for bundle, view in zip(self._bundles, views.views, strict=True)
+        ]
 
 
 def warn_if_learnt(scenes: Sequence[str], learnt: Sequence[str]) -> None:
