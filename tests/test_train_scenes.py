@@ -175,6 +175,26 @@ def test_figures_are_those_of_predict_and_evaluate(configure, land, tmp_path, ta
     assert max(row["val/scene/mean_iou"] for row in rows) == found["val/scene/mean_iou"]
 
 
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"train": {"average": "ema", "average_decay": 0.8}},
+        {"loss": {"terms": [{"name": "binary_cross_entropy"}]}},
+        {"model": {"arch": "unet", "encoder": "resnet18"}, "optimizer": {"lr": 0.001}},
+    ],
+)
+def test_figures_are_those_of_the_bundle_however_it_came(configure, land, tmp_path, tables):
+    """Averaged weights, sigmoids, statistics of normalisations: all are as in the file."""
+    train_table = {"epochs": 2, "monitor": "max val/scene/pixel_accuracy"}
+    tables = {**tables, "train": {**train_table, **tables.get("train", {})}}
+    if "model" in tables:
+        tables["data"] = {"crop": 32}
+    result = train(configure(**tables), tmp_path / "run")
+    expected = judge(result.bundle, land, tmp_path)
+    assert result.metrics["val/scene/pixel_accuracy"] == expected["pixel_accuracy"]
+    assert result.metrics["val/scene/mean_iou"] == expected["mean_iou"]
+
+
 def test_the_network_learns_the_same_beside_it(configure, tmp_path):
     alone = train(configure(validate={"scenes": [], "labels": ""}), tmp_path / "alone")
     watched = train(configure(), tmp_path / "watched")
