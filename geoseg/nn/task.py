@@ -119,8 +119,9 @@ class SegmentationTask(pl.LightningModule):
         """
         batch = _opened(batch)
         self._seed(index)
-        image = self._scaling.apply(batch["image"])
-        image, target, _ = self._augment(image, batch["target"], batch["valid"])
+        with torch.autocast(self.device.type, enabled=False):  # bf16 holds no places of pixels
+            image = self._scaling.apply(batch["image"])
+            image, target, _ = self._augment(image, batch["target"], batch["valid"])
         outputs = self._outputs(image)
         loss: Tensor = self.training_loss(outputs, target)
         self.losses.add(loss, batch.get("pair"))
