@@ -148,10 +148,11 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    changes = _git(folder, "status", "-s", "-uno")
+    branch = _git(folder, "symbolic-ref", "-q", "HEAD")  # fails where none is checked out
     return {
         "commit": commit,
-        "branch": _git(folder, "rev-parse", "--abbrev-ref", "HEAD"),
+        "branch": None if branch is None else branch.removeprefix("refs/heads/"),
         "dirty": None if changes is None else bool(changes),
     }
 

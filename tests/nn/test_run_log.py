@@ -98,6 +98,8 @@ def test_the_state_of_a_repository(tmp_path, monkeypatch):
     assert git_state(tmp_path) == clean
     (tmp_path / "train.toml").write_text("seed = 2")
     assert git_state(tmp_path) == {**clean, "dirty": True}
+    git(tmp_path, "checkout", "-q", "--detach")
+    assert git_state(tmp_path) == {**clean, "branch": None, "dirty": True}
 
 
 def test_no_git_is_no_error(tmp_path, monkeypatch):
