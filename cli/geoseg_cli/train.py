@@ -54,13 +54,15 @@ def command(
         dry_run=dry_run,
         progress=progress,
     )
+    if result.bundle is None and not dry_run:
+        return  # one of several processes: the first one tells
     if as_json:
         run, bundle, metrics = result.run, result.bundle, result.metrics
         told = {"figures": result.figures} if dry_run else {}
         options.print_json({"run": run, "bundle": bundle, "metrics": metrics, **told})
     elif dry_run:
         click.echo(f"{config} -> {result.run / 'dry_run.png'}, {result.run / 'dry_run.json'}")
-    elif result.bundle is not None:
+    else:
         click.echo(f"{config} -> {result.bundle}")
         for name, value in result.metrics.items():
             click.echo(f"  {name:<24} {value:.6g}")

@@ -59,7 +59,8 @@ class Journal(Callback):
             **as_task(pl_module).take_row(),
         }
         self.history.append(row)
-        write_csv(self.history, self._output)
+        if trainer.is_global_zero:
+            write_csv(self.history, self._output)
         figures = {key: value for key, value in row.items() if "/" in key or key == "lr"}
         log_figures(trainer.loggers, figures, trainer.global_step)
         self._progress.event("epoch", **row)

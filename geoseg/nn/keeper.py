@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geoseg.nn.checkpoints import await_validation, write_checkpoint
 from geoseg.nn.distributed import largest_of_all
-from geoseg.nn.journal import Journal, as_task
+from geoseg.nn.journal import Journal, Row, as_task
 from geoseg.nn.loop_config import LoopConfig
 from geoseg.nn.sampling import EpochSampler
 from geoseg.nn.validation import Counts
@@ -86,7 +86,7 @@ class Keeper(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the state if it is the best so far; write it if it is time."""
         row = self._journal.history[-1]
-        if self._key in row and self._is_better(row[self._key]):
+        if self._tells(row) and self._is_better(row[self._key]):
             validation = as_task(pl_module).validation
             self._state = {
                 "best": row[self._key],
@@ -94,8 +94,9 @@ class Keeper(Callback):
                 "tiles": validation.counts(),
                 "whole": validation.whole,
             }
-            state = pl_module.state_dict()
-            self._best_weights = {k: v.detach().to("cpu", copy=True) for k, v in state.items()}
+            if trainer.is_global_zero:
+                state = pl_module.state_dict()
+                self._best_weights = {k: v.detach().to("cpu", copy=True) for k, v in state.items()}
         if self._is_stuck():
             logger.info("no better %s in %d epochs: training ends", self._key, self._early_stop)
             trainer.should_stop = True
@@ -134,7 +135,7 @@ class Keeper(Callback):
             validation_is_due: Whether the epoch's batches are done, and not its validation.
         """
         began = time.monotonic()
-        if self._best_weights is not None and trainer.is_global_zero:
+        if self._best_weights is not None:
             # Before the last one, which says that it is there.
             write_checkpoint({"state_dict": self._best_weights}, self.best)
         self._best_weights = None
@@ -148,7 +149,11 @@ class Keeper(Callback):
     def _is_stuck(self) -> bool:
         """Whether too many epochs that tell the figure have come since the best one."""
         since = [row for row in self._journal.history if row["epoch"] > self.best_epoch]
-        return 0 < self._early_stop <= sum(self._key in row for row in since)
+        return 0 < self._early_stop <= sum(map(self._tells, since))
+
+    def _tells(self, row: Row) -> bool:
+        """Whether an epoch can be the best: it was validated, and has the figure."""
+        return "val/loss" in row and self._key in row
 
     def _is_better(self, figure: float) -> bool:
         best = float(self._state["best"])
