@@ -238,6 +238,20 @@ def test_the_last_epoch_validates_however_training_ends(configure, tmp_path, bud
     assert ["val/mean_iou" in row for row in rows] == [False] * (len(rows) - 1) + [True]
 
 
+def test_the_best_epoch_is_one_that_was_validated(configure, tmp_path):
+    """The rate falls with each epoch, and all of them tell it."""
+    config = configure(
+        train={"epochs": 5, "monitor": "max lr"},
+        validate={"every": 3, "scenes": [], "labels": ""},
+    )
+    result = train(config, tmp_path / "run")
+    rates = [row["lr"] for row in read_metrics(result.run)]
+    assert rates == sorted(rates, reverse=True)  # the highest is that of the first
+    assert result.metrics["epoch"] == 3
+    report = json.loads((result.run / "report.json").read_text())
+    assert report["mean_iou"] == result.metrics["val/mean_iou"]
+
+
 def test_early_stop_counts_validated_epochs(configure, tmp_path):
     config = configure(
         train={"epochs": 40, "early_stop": 2, "monitor": "min lr_no"},
