@@ -18,6 +18,7 @@ from geoseg.nn.distributed import (
     this_process,
     wait_for_all,
 )
+from geoseg.nn.epoch_losses import EpochLosses
 from geoseg.nn.loop_config import LoopConfig
 
 
@@ -31,7 +32,14 @@ def add_up(progress):
             total = sum_over_processes(torch.tensor([1.0, 10.0**process.rank]))
             task.advance(2)
         progress.event("added", total=total.tolist())
-        return process, total.tolist(), largest_of_all(process.rank, -process.rank)
+        losses = EpochLosses()
+        for step in range(3):
+            losses.add(torch.tensor(10.0 * step + process.rank))
+        state = losses.state_dict()
+        losses.load_state_dict(state)
+        losses.add(torch.tensor(100.0 + process.rank))
+        largest = largest_of_all(process.rank, -process.rank)
+        return process, total.tolist(), largest, state["losses"], losses.mean()
 
 
 def fail(how, progress):

@@ -193,12 +193,22 @@ def sum_over_processes(values: Tensor) -> Tensor:
 
 
 def gather_from_all(values: Tensor) -> Tensor:
-    """Join the tensors (n, ...) of all processes, equally long, in the order of their ranks."""
+    """Join the tensors (n, ...) of all processes, equally long: all firsts, all seconds, ...
+
+    So they come in the order in which one process alone would have had them.
+    """
     if not is_joined():
         return values
     parts = [torch.empty_like(values) for _ in range(distributed.get_world_size())]
     distributed.all_gather(parts, values.contiguous())
-    return torch.cat(parts)
+    return torch.stack(parts, dim=1).flatten(0, 1)
+
+
+def own_share(values: list[float]) -> list[float]:
+    """Of what `gather_from_all` joined, what this process gave."""
+    if not is_joined():
+        return values
+    return values[distributed.get_rank() :: distributed.get_world_size()]
 
 
 def largest_of_all(*values: int) -> tuple[int, ...]:

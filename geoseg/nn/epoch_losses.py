@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from geoseg.errors import WorkError
-from geoseg.nn.distributed import sum_over_processes
+from geoseg.nn.distributed import gather_from_all, own_share, sum_over_processes
 
 _BATCHES_BETWEEN_LOOKS = 25
 """On a GPU, asking for the value of a loss halts the queue of work: not at every batch."""
@@ -82,18 +82,20 @@ class EpochLosses:
         return float(total / count) if count else math.nan
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the epoch so far.
+        """What a checkpoint keeps of the epoch so far; all processes call it.
 
         Raises:
             WorkError: If a loss is no number.
         """
         self.look()
-        return {"losses": list(self._known), "steps_before": self._steps_before}
+        known = torch.tensor(self._known, dtype=torch.float64)
+        losses = gather_from_all(known).tolist()
+        return {"losses": losses, "steps_before": self._steps_before}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with the epoch of a checkpoint."""
         self.restart(int(state["steps_before"]))
-        self._known = list(state["losses"])
+        self._known = own_share(state["losses"])
 
     def _tell(self, pairs: Tensor | None) -> str:
         if pairs is None or self._name_of is None:

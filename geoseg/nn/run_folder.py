@@ -100,7 +100,8 @@ def open_run(run: Path, setup: TrainSetup, *, resume: bool) -> Path | None:
     if state["fingerprint"] != setup.data.fingerprint:
         raise ConfigError(run, "the data are not those of the run", "Train anew on the new data")
     epochs = len(state["history"])
-    batches = len(running["losses"]) if running["epoch"] == epochs else 0
+    is_within = running["epoch"] == epochs
+    batches = len(running["losses"]) // setup.process.world if is_within else 0
     setup.sampler.load_state_dict(checkpoint["sampler"])
     setup.sampler.set_epoch(epochs, batches * setup.batch_size)
     logger.info("goes on after epoch %d and %d batches of the next", epochs, batches)

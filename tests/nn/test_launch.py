@@ -40,10 +40,12 @@ class Recorded(Progress):
 def test_the_first_process_speaks_for_all(caplog):
     progress = Recorded()
     with caplog.at_level(logging.WARNING):
-        process, total, largest = run_processes(process_work.add_up, 2, progress)
+        process, total, largest, losses, mean = run_processes(process_work.add_up, 2, progress)
     assert process == Process(rank=0, world=2, local_rank=0)
     assert total == [2.0, 11.0]
     assert largest == (1, 0)
+    assert losses == [0, 1, 10, 11, 20, 21]  # in the order of one process
+    assert mean == (0 + 1 + 10 + 11 + 20 + 21 + 100 + 101) / 8
     added = ("added", {"total": [2.0, 11.0]})
     assert progress.told == [("add", 2, "step"), 2, "done", added]
     messages = {r.getMessage() for r in caplog.records if r.name == "geoseg.work"}
