@@ -1,6 +1,8 @@
 """Training in two processes, which gloo connects, against the same in one."""
 
 import csv
+import os
+import signal
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch_threads import one_thread
 import geoseg
 from geoseg.errors import TileSetError
 from geoseg.nn.bundle import ModelBundle
+from geoseg.progress import Progress
 from geoseg.train import train
 
 pytestmark = pytest.mark.slow  # each process imports torch and Lightning anew
@@ -70,3 +73,46 @@ def test_an_error_of_the_second_process_is_told_as_it_is(land, tmp_path):
     config = configure_land(land, train={"epochs": 1, "devices": 2})
     with pytest.raises(TileSetError, match=image.name):
         train(config, tmp_path / "run")
+
+
+class StopAt(Progress):
+    """Sends SIGTERM to this process when so many steps are done."""
+
+    def __init__(self, step):
+        super().__init__("none")
+        self.left = step
+
+    def task(self, *_, **__):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def advance(self, count=1):
+        self.left -= count
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_two_processes_that_are_stopped_go_on_alike(land, tmp_path):
+    """Also where the order of tiles goes by losses, which each process has half of."""
+    config = configure_land(
+        land,
+        data={"samples": 600, "sampling": "hard"},
+        train={"epochs": 2, "batch_size": 2, "devices": 2},
+    )
+    whole = train(config, tmp_path / "whole")
+    with pytest.raises(SystemExit):
+        train(config, tmp_path / "cut", progress=StopAt(40))
+    resumed = train(config, tmp_path / "cut", resume=True)
+    first, second = (ModelBundle.open(result.bundle).state for result in (whole, resumed))
+    assert all(first[key].equal(tensor) for key, tensor in second.items())
+    of_the_clock = ("seconds", "time/data", "time/step", "samples_per_second")
+    rows = [read_rows(result.run) for result in (whole, resumed)]
+    for row in (*rows[0], *rows[1]):
+        for key in of_the_clock:
+            del row[key]
+    assert rows[0] == rows[1]
