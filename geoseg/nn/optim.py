@@ -40,6 +40,9 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 _WEIGHT_DECAY = {"sgd": 1e-4}
 """Where ours is another than the optimiser's own."""
 
+_SWITCHES = ("foreach", "fused")
+"""Options that are true or false, or torch's choice where they are not given."""
+
 _MOMENTUM = 0.9
 _NORMS = (
     nn.modules.batchnorm._BatchNorm,  # noqa: SLF001 - the base of all batch normalisations
@@ -101,9 +104,7 @@ class OptimizerConfig(BaseModel):
                 raise ValueError(
                     f"options.{key} is not taken by {self.name}; it takes {', '.join(offered)}"
                 )
-            if isinstance(taken[key].default, bool) and not isinstance(value, bool):
-                message = f"options.{key} is true or false, not {value!r}"
-                raise ValueError(message)  # noqa: TRY004 - what pydantic takes
+            _check_kind(key, value, taken[key].default)
         if self.momentum is not None and not {"momentum", "betas"} & taken.keys():
             raise ValueError(f"{self.name} has no momentum; it takes {', '.join(offered)}")
         if self.momentum is not None and {"momentum", "betas"} & self.options.keys():
@@ -191,11 +192,24 @@ def _arguments(config: OptimizerConfig) -> dict[str, Any]:
     return found | options
 
 
+def _check_kind(key: str, value: JsonValue, default: object) -> None:
+    """Refuse what no optimiser looks at closely: words for switches, and lists of other lengths."""
+    if (isinstance(default, bool) or key in _SWITCHES) and not isinstance(value, bool):
+        message = f"options.{key} is true or false, not {value!r}"
+        raise ValueError(message)
+    if isinstance(default, tuple) and not (isinstance(value, list) and len(value) == len(default)):
+        raise ValueError(f"options.{key} is a list of {len(default)} numbers, not {value!r}")
+
+
 def _try_arguments(config: OptimizerConfig) -> None:
-    """Let the optimiser itself judge its values."""
+    """Let the optimiser itself judge its values; some it only meets in a step."""
+    weight = Parameter(torch.zeros(1))
     try:
-        OPTIMIZERS[config.name]([Parameter(torch.zeros(1))], lr=config.lr, **_arguments(config))
-    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+        optimizer = OPTIMIZERS[config.name]([weight], lr=config.lr, **_arguments(config))
+        for _ in range(2):  # moments come in with the second
+            weight.grad = torch.ones(1)
+            optimizer.step()
+    except (ValueError, TypeError, LookupError, RuntimeError, OverflowError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{config.name} refuses its options: {reason}") from error
 

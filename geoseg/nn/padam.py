@@ -49,11 +49,11 @@ class Padam(Optimizer):
         amsgrad: bool = True,
         partial: float = 0.25,
     ) -> None:
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"betas must lie from 0 to below 1, not {tuple(betas)}")
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas must be two from 0 to below 1, not {tuple(betas)}")
         if not math.isfinite(partial) or partial > 1 / 2:
             raise ValueError(f"partial must be 0.5 at most, not {partial}")
-        if lr < 0 or eps < 0 or weight_decay < 0:
+        if not all(value >= 0 for value in (lr, eps, weight_decay)):  # false for NaN too
             raise ValueError("lr, eps and weight_decay must not be negative")
         defaults = {
             "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay,

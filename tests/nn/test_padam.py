@@ -86,7 +86,15 @@ def test_it_goes_on_from_its_state():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"partial": 0.6}, {"betas": (1.0, 0.9)}, {"eps": -1.0}, {"partial": float("nan")}]
+    "wrong",
+    [
+        {"partial": 0.6},
+        {"partial": float("nan")},
+        {"betas": (1.0, 0.9)},
+        {"betas": (0.9, 0.9, 0.9)},
+        {"eps": -1.0},
+        {"eps": float("nan")},
+    ],
 )
 def test_values_out_of_range(wrong):
     with pytest.raises(ValueError, match=r"must"):
