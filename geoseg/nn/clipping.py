@@ -30,8 +30,11 @@ class Clipping(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Shorten the gradient; those of fp16 are unscaled by now."""
-        del trainer, pl_module
+        """Shorten the gradient; those of fp16 are unscaled by now, but for fused optimizers."""
+        del pl_module
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            scaler.unscale_(optimizer)  # else they would do it in their step, after the clipping
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._norms.append(torch.nn.utils.clip_grad_norm_(parameters, self._norm))
 

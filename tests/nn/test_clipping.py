@@ -20,6 +20,11 @@ def land(tmp_path_factory):
     return make_land(tmp_path_factory.mktemp("land"))
 
 
+def trainer_of(scaler):
+    """As much of a trainer as is looked at."""
+    return SimpleNamespace(precision_plugin=SimpleNamespace(scaler=scaler))
+
+
 def test_a_gradient_is_shortened_as_a_whole():
     weights = [
         nn.Parameter(torch.zeros(3)),
@@ -33,12 +38,25 @@ def test_a_gradient_is_shortened_as_a_whole():
         weights[0].grad, weights[1].grad = (
             torch.tensor(g).float() for g in np.split(gradient, [3])
         )
-        clipping.on_before_optimizer_step(None, None, optimizer)
+        clipping.on_before_optimizer_step(trainer_of(None), None, optimizer)
         found = np.concatenate([weight.grad for weight in weights[:2]])
         norm = np.linalg.norm(gradient)
         assert np.allclose(found, gradient * min(1, 2.0 / norm), rtol=1e-5)
     norms = clipping.state_dict()["norms"]
     assert norms == pytest.approx([np.sqrt(66), 0.01 * np.sqrt(66)])
+
+
+def test_a_fused_optimizer_is_clipped_at_the_length_without_the_scale_of_fp16():
+    weight = nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.SGD([weight], lr=1.0, fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    scaler.scale((weight * torch.tensor([3.0, 4.0])).sum()).backward()
+    clipping = Clipping(2.5)
+    clipping.on_before_optimizer_step(trainer_of(scaler), None, optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    assert clipping.state_dict()["norms"] == pytest.approx([5.0])
+    assert weight.tolist() == pytest.approx([-1.5, -2.0])
 
 
 def test_steps_left_out_for_an_infinite_gradient_do_not_count(monkeypatch):
