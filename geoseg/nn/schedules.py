@@ -29,6 +29,12 @@ ScheduleName = Literal[
 _NO_ROUNDING = 1e-9
 """Added before a count of whole parts is cut, since 0.1 * 30 is a little more than 3."""
 
+_SHORTEST = 1e-6
+"""Share of a training below which no length is meant."""
+
+_LARGEST = 100
+"""Powers of ten by which cycles may grow: what is longer is no number in the end."""
+
 
 class ScheduleConfig(BaseModel):
     """How the learning rate goes from step to step.
@@ -126,6 +132,8 @@ class ScheduleConfig(BaseModel):
     def _check_length(cls, length: float | None) -> float | None:
         if length is not None and length > 1 and length != int(length):
             raise ValueError("give whole steps, or a share of the training below 1")
+        if length is not None and 0 < length < _SHORTEST:
+            raise ValueError(f"a share of the training is {_SHORTEST:g} or more")
         return length
 
     @model_validator(mode="after")
@@ -138,6 +146,8 @@ class ScheduleConfig(BaseModel):
         low, high = self.momentum_range
         if not 0 <= low <= high < 1:
             raise ValueError("momentum_range is two numbers from 0 to below 1, the lower first")
+        if self.cycles * math.log10(self.cycle_growth) > _LARGEST:
+            raise ValueError(f"{self.cycles} cycles cannot grow {self.cycle_growth:g} times each")
         if self.name == "one_cycle" and self.warmup:
             raise ValueError("one_cycle rises by itself: leave warmup at 0, and set rise")
         return self
@@ -208,15 +218,18 @@ def _place_in_cycle(now: Moment, config: ScheduleConfig) -> tuple[int, float]:
     if config.cycle is not None:
         first = now.steps(config.cycle)
     else:
-        first = now.total / sum(growth**number for number in range(config.cycles))
+        first = now.total / _growing(config.cycles, growth)
     cycles = now.step / first
     if growth == 1:
         number = math.floor(cycles + _NO_ROUNDING)
         return number, max(0.0, cycles - number)
-    # n cycles take first * (growth^n - 1) / (growth - 1) steps
     number = math.floor(math.log(1 + cycles * (growth - 1), growth) + _NO_ROUNDING)
-    before = (growth**number - 1) / (growth - 1)
-    return number, max(0.0, (cycles - before) / growth**number)
+    return number, max(0.0, (cycles - _growing(number, growth)) / growth**number)
+
+
+def _growing(cycles: int, growth: float) -> float:
+    """Length of so many cycles, each `growth` times as long as the one before, the first 1."""
+    return cycles if growth == 1 else (growth**cycles - 1) / (growth - 1)
 
 
 def _one_cycle(now: Moment, config: ScheduleConfig) -> float:

@@ -261,9 +261,15 @@ def test_a_resumed_schedule_goes_on(name):
         {"name": "steps"}, {"warmup": -1}, {"floor": 2}, {"periods": 1}, {"every": 2.5},
         {"cycle": 0}, {"drops": [[0.9, 0.1], [0.5, 0.1]]}, {"drops": [[0.5, 2.0]]},
         {"momentum_range": [0.95, 0.85]}, {"name": "one_cycle", "warmup": 5}, {"rise": 1},
-        {"gamma": 1.5}, {"warmup_from": 1},
+        {"gamma": 1.5}, {"warmup_from": 1}, {"every": 1e-320}, {"cycle": 1e-9},
+        {"cycles": 1000, "cycle_growth": 1.5}, {"cycle_growth": 1e200},
     ],
 )  # fmt: skip
 def test_wrong_schedules_are_refused(wrong):
     with pytest.raises(ValidationError):
         ScheduleConfig.model_validate(wrong)
+
+
+def test_very_many_cycles_take_no_longer_than_few():
+    config = ScheduleConfig(name="cosine_cycles", cycles=10**12)
+    assert 0 <= schedule_factor(config, 7, 1000) <= 1
