@@ -41,7 +41,7 @@ _PATH_KEYS = (
     ("validate", "label_extent"),
     ("model", "weights"),
 )
-_KEY = r"(?!int$|str$|float$)[\w-]+"
+_KEY = r"(?!(?:constrained-)?(?:int|str|float)$)[\w-]+"
 _WORDS = frozenset({"none", "imagenet", "pretrained", "block", "scene"})
 """What may stand where a path is wanted."""
 
@@ -54,7 +54,7 @@ class TrainConfig(Table):
     name: str = Field(default="model", pattern=r"^[\w][\w .-]*$")
     """Name of the run and of the model it makes."""
 
-    seed: int = Field(default=42, ge=0)
+    seed: int = Field(default=42, ge=0, lt=2**63)
     """Start of all chance: weights, order, crops, augmentation."""
 
     data: DataConfig
@@ -196,7 +196,7 @@ def _config_error(subject: str, error: ValidationError) -> ConfigError:
     """Tell the first thing that is wrong, in one line."""
     # A mistyped key also leaves the right one missing: it is the one to tell.
     errors = error.errors(include_url=False)
-    first = min(errors, key=lambda e: (e["type"] != "extra_forbidden", _is_word_for_list(e)))
+    first = min(errors, key=lambda e: (e["type"] != "extra_forbidden", _misses(e)))
     # Within a union pydantic adds the type of the member.
     location = [str(p) for p in first["loc"] if re.fullmatch(_KEY, str(p))]
     names, table = _resolve_location(location)
@@ -226,9 +226,11 @@ def _name_error(subject: str, key: str, error: Any) -> ConfigError:  # noqa: ANN
     return ConfigError(subject, f"key {key}.name is missing", "Add it")
 
 
-def _is_word_for_list(error: Any) -> bool:  # noqa: ANN401 - a dict of pydantic's
-    """Whether a list is told to be none of some words, where a list may stand as well."""
-    return error["type"] == "literal_error" and isinstance(error["input"], list)
+def _misses(error: Any) -> int:  # noqa: ANN401 - a dict of pydantic's
+    """How little the member of a union says of an input: words want words, and lists lists."""
+    if error["type"] == "literal_error":
+        return 2 if isinstance(error["input"], list | tuple) else 0
+    return 1 if isinstance(error["input"], str) else 0
 
 
 def _nearest_key(name: str, table: type[BaseModel] | None) -> str:

@@ -13,6 +13,12 @@ from geoseg.nn.torchgeo_weights import encoder_of
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+MOST_PIXELS = 2**16
+"""Side of a window that is surely a mistake above it, and would be told as one of memory."""
+
+MOST_SAMPLES = 10**9
+"""The same of the samples of an epoch, or of a batch."""
+
 
 class Table(BaseModel):
     """A table of the file: unknown keys are refused, values do not change."""
@@ -41,7 +47,7 @@ class DataConfig(Table):
     label_extent: str | None = None
     """Polygons of where vector labels are complete; elsewhere is `ignore`."""
 
-    label_buffer: float | None = Field(default=None, gt=0)
+    label_buffer: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Metres around points and lines of vector labels that belong to them."""
 
     legend: str | None = None
@@ -50,7 +56,7 @@ class DataConfig(Table):
     bands: tuple[int | str, ...] = ()
     """Bands of the scenes, by number from 1 or by name; all where none are given."""
 
-    resolution: float | None = Field(default=None, gt=0)
+    resolution: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Metres per pixel at which scenes are read; their own where not given."""
 
     assume_crs: str | None = None
@@ -87,17 +93,17 @@ class DataConfig(Table):
     block: int | None = Field(default=None, ge=1)
     """Side in pixels of the blocks by which scenes are parted; chosen where not given."""
 
-    crop: int = Field(default=256, ge=1)
+    crop: int = Field(default=256, ge=1, le=MOST_PIXELS)
     """Side of a training sample in pixels."""
 
-    samples: int = Field(default=0, ge=0)
+    samples: int = Field(default=0, ge=0, le=MOST_SAMPLES)
     """Samples of an epoch; 0 takes every tile once, or as many windows as cover the scenes."""
 
     scaling: Literal["auto", "weights", "standardize", "percentile", "divide", "none"] = "auto"
     """How values become numbers for the network, with statistics of the training part; `auto`
     takes the weights' own scaling where they have one, and else is `standardize`."""
 
-    divisor: float | None = Field(default=None, gt=0)
+    divisor: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """What `divide` divides by; by default the largest value of 8 or 16 bit."""
 
     cache_mb: int = Field(default=1024, ge=0)
@@ -109,6 +115,11 @@ class DataConfig(Table):
             raise ValueError("give either tiles or scenes")
         if self.scenes and not self.labels:
             raise ValueError("scenes need labels")
+        if self.tiles:
+            of_scenes = ("labels", "legend", "bands", "resolution")
+            given = [key for key in of_scenes if getattr(self, key)]
+            if given:
+                raise ValueError(f"{', '.join(given)}: of scenes; tile sets have their own")
         if self.tile_weights is not None and not self.tiles:
             raise ValueError("tile_weights are of tiles, not of scenes")
         if self.ratios and len(self.ratios) != len(self.tiles):
@@ -140,25 +151,25 @@ class ValidateConfig(Table):
     label_extent: str | None = None
     """Polygons of where vector labels are complete; elsewhere is `ignore`."""
 
-    label_buffer: float | None = Field(default=None, gt=0)
+    label_buffer: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Metres around points and lines of vector labels that belong to them."""
 
     bands: tuple[int | str, ...] = ()
     """Bands of the scenes in the order of training; found by name where none are given."""
 
-    resolution: float | None = Field(default=None, gt=0)
+    resolution: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Metres per pixel at which scenes are predicted; that of [data], else their own."""
 
     assume_crs: str | None = None
     """CRS of scenes that have none; "none" takes them as plain pixels."""
 
-    scale: float | None = Field(default=None, gt=0)
+    scale: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Multiplied to the scenes' values gives them the units of training."""
 
-    window: int | None = Field(default=None, ge=1)
+    window: int | None = Field(default=None, ge=1, le=MOST_PIXELS)
     """Side of the windows in pixels; `data.crop` where not given."""
 
-    stride: int | None = Field(default=None, ge=1)
+    stride: int | None = Field(default=None, ge=1, le=MOST_PIXELS)
     """Pixels from one window to the next; half a window where not given."""
 
     blend: Literal["mean", "hann", "gaussian", "crop"] = "mean"

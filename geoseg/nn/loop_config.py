@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from geoseg.nn.config_tables import Table
+from geoseg.nn.config_tables import MOST_SAMPLES, Table
 
 _BUDGETS = ("epochs", "steps", "minutes")
 _DEFAULT_EPOCHS = 30
@@ -21,16 +21,16 @@ class LoopConfig(Table):
     steps: int | None = Field(default=None, ge=1)
     """Steps of the optimizer, instead of epochs."""
 
-    minutes: float | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Time to train, instead of epochs."""
 
-    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 8
+    batch_size: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] | Literal["auto"] = 8
     """Samples that one device takes at once; `auto` finds what fits the GPU's memory."""
 
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients make one step of the optimizer."""
 
-    effective_batch: int = Field(default=16, ge=1)
+    effective_batch: int = Field(default=16, ge=1, le=MOST_SAMPLES)
     """Samples a step of the optimizer that `auto` aims at, over all devices."""
 
     devices: int = Field(default=1, ge=1)
