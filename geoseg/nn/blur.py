@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from geoseg.nn.chance import send
+
 _REACH = 3
 """Standard deviations after which the Gaussian is cut off."""
 
@@ -33,7 +35,7 @@ def blur(image: Tensor, valid: Tensor, sigma: Tensor) -> Tensor:
     if blurred.all():
         return _blur(image, valid, sigma)
     index = blurred.nonzero()[:, 0]
-    chosen = index.to(image.device)
+    chosen = send(index, image.device)
     return image.index_copy(0, chosen, _blur(image[chosen], valid[chosen], sigma[index]))
 
 
@@ -56,7 +58,8 @@ def _blur(image: Tensor, valid: Tensor, sigma: Tensor) -> Tensor:
     stacked = torch.cat([image * weight, weight], dim=1)
     count, channels, height, width = stacked.shape
     radius = math.ceil(_REACH * float(sigma.max()))
-    kernels = _kernels(sigma, radius).to(stacked).repeat_interleave(channels, dim=0)[:, None]
+    kernels = send(_kernels(sigma, radius), stacked.device, stacked.dtype)
+    kernels = kernels.repeat_interleave(channels, dim=0)[:, None]
     # Each channel of each sample is a group of its own, so that each has its own kernel.
     groups = count * channels
     flat = stacked.reshape(1, groups, height, width)

@@ -84,6 +84,21 @@ class Chance:
         return (self.share(name) * 2.0**32 - 2.0**31).floor().to(torch.int32)
 
 
+def send(values: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Copy numbers of the CPU to a device, without waiting for what it is still computing.
+
+    A plain copy halts the process until a GPU has done all that it was given, and so leaves it
+    without work at each step. CUDA takes the numbers aside before it returns, so nothing is lost
+    if they change or go.
+
+    Args:
+        values: On the CPU.
+        device: Where they are wanted.
+        dtype: As what; None leaves it.
+    """
+    return values.to(device=device, dtype=dtype, non_blocking=True)
+
+
 def uniform_field(seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Draw many numbers on the device of the seeds, the very same on each.
 

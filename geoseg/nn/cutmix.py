@@ -9,7 +9,7 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from geoseg.nn.augment_config import AugmentConfig
-from geoseg.nn.chance import Chance
+from geoseg.nn.chance import Chance, send
 from geoseg.nn.geometric import Samples
 
 
@@ -65,11 +65,11 @@ def mix(samples: Samples, boxes: Boxes) -> Samples:
     rows = torch.arange(height, device=device)[None, :, None]
     cols = torch.arange(width, device=device)[None, None]
     top, bottom, left, right = (
-        edge.to(device)[:, None, None]
+        send(edge, device)[:, None, None]
         for edge in (boxes.top, boxes.bottom, boxes.left, boxes.right)
     )
     taken = (rows >= top) & (rows < bottom) & (cols >= left) & (cols < right)  # (n, h, w)
-    other = samples.select(boxes.partner.to(device))
+    other = samples.select(send(boxes.partner, device))
     return Samples(
         image=torch.where(taken[:, None], other.image, samples.image),
         mask=torch.where(taken, other.mask, samples.mask),

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from geoseg.nn.augment_config import AugmentConfig
 from geoseg.nn.blur import blur, keep_valid
-from geoseg.nn.chance import Chance, uniform_field
+from geoseg.nn.chance import Chance, send, uniform_field
 from geoseg.nn.movements import Turns, Warp
 
 _SHARP = 1 / 3
@@ -72,16 +72,16 @@ def move(
     device = samples.mask.device
     still, moved = (~moves).nonzero()[:, 0], moves.nonzero()[:, 0]
     parts = (
-        turn(samples.select(still.to(device)), turns.select(still)),
+        turn(samples.select(send(still, device)), turns.select(still)),
         resample(
-            samples.select(moved.to(device)),
+            samples.select(send(moved, device)),
             turns.select(moved),
             warp.select(moved),
             fill=fill,
             ignore=ignore,
         ),
     )
-    return Samples.cat(parts).select(torch.cat([still, moved]).argsort().to(device))
+    return Samples.cat(parts).select(send(torch.cat([still, moved]).argsort(), device))
 
 
 def turn(samples: Samples, turns: Turns) -> Samples:
@@ -128,7 +128,7 @@ def resample(samples: Samples, turns: Turns, warp: Warp, *, fill: Tensor, ignore
         align_corners=False,
     )
     return Samples(
-        image=keep_valid(image, valid, fill.to(image)[:, None, None]),
+        image=keep_valid(image, valid, send(fill, image.device, image.dtype)[:, None, None]),
         mask=_gather(samples.mask, index).masked_fill_(~inside, ignore),
         valid=valid,
     )
@@ -159,7 +159,7 @@ def places(
         bend = displacement(warp, shape, device)  # (n, 2, h, w)
         x, y = x + bend[:, 0], y + bend[:, 1]
     matrices = turns.matrices() @ warp.matrices(shape)  # (n, 3, 3)
-    on_device = matrices.float().to(device)[..., None, None]
+    on_device = send(matrices.float(), device)[..., None, None]
     (a, b, c), (d, e, f), (g, h, _) = (row.unbind(1) for row in on_device.unbind(1))
     cols, rows = a * x + (b * y + c), d * x + (e * y + f)
     if matrices[:, 2, :2].any():
@@ -183,8 +183,8 @@ def displacement(warp: Warp, shape: tuple[int, int], device: torch.device) -> Te
         (n, 2, height, width) float32: pixels along columns and rows.
     """
     net = tuple(max(2, round(side / warp.spacing) + 1) for side in shape)
-    points = uniform_field(warp.seeds.to(device), (2, *net)) * 2 - 1
-    points = points * warp.elastic.float().to(device)[:, None, None, None]
+    points = uniform_field(send(warp.seeds, device), (2, *net)) * 2 - 1
+    points = points * send(warp.elastic.float(), device)[:, None, None, None]
     return functional.interpolate(points, size=shape, mode="bicubic", align_corners=True)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from geoseg.nn.augment_config import AugmentConfig
-from geoseg.nn.chance import Chance
+from geoseg.nn.chance import Chance, send
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Turns:
         """
         height, width = shape
         swapped, flipped_cols, flipped_rows = (
-            flags.to(device)[:, None, None]
+            send(flags, device)[:, None, None]
             for flags in (self.swapped, self.flipped_cols, self.flipped_rows)
         )
         col = torch.arange(width, device=device)[None, None]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from geoseg.nn.augment_config import AugmentConfig
 from geoseg.nn.blur import blur, keep_valid
-from geoseg.nn.chance import Chance, normal_field
+from geoseg.nn.chance import Chance, normal_field, send
 
 
 def repaint(
@@ -52,7 +52,7 @@ def bend(image: Tensor, valid: Tensor, exponent: Tensor) -> Tensor:
     low = image.where(seen, torch.inf).amin(dim=(-2, -1), keepdim=True)  # (n, bands, 1, 1)
     span = image.where(seen, -torch.inf).amax(dim=(-2, -1), keepdim=True) - low
     share = ((image - low) / span).clamp(0, 1)
-    power = exponent.to(image)[:, None, None, None]
+    power = send(exponent, image.device, image.dtype)[:, None, None, None]
     return torch.where(seen & (span > 0) & (power != 1), low + span * share**power, image)
 
 
@@ -68,7 +68,9 @@ def recolor(image: Tensor, valid: Tensor, shift: Tensor, stretch: Tensor) -> Ten
     if not shift.any() and (stretch == 1).all():
         return image
     seen = valid[:, None].to(image.dtype)  # (n, 1, h, w)
-    shift, stretch = (size.to(image)[..., None, None] for size in (shift, stretch))
+    shift, stretch = (
+        send(size, image.device, image.dtype)[..., None, None] for size in (shift, stretch)
+    )
     pixels = seen.sum(dim=(-2, -1), keepdim=True).clamp(min=1)
     mean = (image * seen).sum(dim=(-2, -1), keepdim=True) / pixels  # (n, bands, 1, 1)
     changed = torch.addcmul(mean * (1 - stretch) + shift, image, stretch)
@@ -88,9 +90,9 @@ def roughen(image: Tensor, valid: Tensor, deviation: Tensor, seeds: Tensor) -> T
     if not rough.any():
         return image
     index = rough.nonzero()[:, 0]
-    chosen = index.to(image.device)
-    noise = normal_field(seeds[index].to(image.device), tuple(image.shape[1:])).to(image.dtype)
-    noise *= deviation[index].to(image)[:, None, None, None]
+    chosen = send(index, image.device)
+    noise = normal_field(send(seeds[index], image.device), tuple(image.shape[1:])).to(image.dtype)
+    noise *= send(deviation[index], image.device, image.dtype)[:, None, None, None]
     return image.index_add(0, chosen, noise.where(valid[chosen][:, None], 0))
 
 
@@ -105,8 +107,8 @@ def lose_bands(image: Tensor, valid: Tensor, lost: Tensor, fill: Tensor) -> Tens
     """
     if not lost.any():
         return image
-    gone = lost.to(image.device)[:, :, None, None] & valid[:, None]
-    return torch.where(gone, fill.to(image)[:, None, None], image)
+    gone = send(lost, image.device)[:, :, None, None] & valid[:, None]
+    return torch.where(gone, send(fill, image.device, image.dtype)[:, None, None], image)
 
 
 def drawn_bands(probability: float, chance: Chance) -> Tensor:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from geoseg.errors import ConfigError
 from geoseg.nn.augment import Augment
@@ -183,6 +184,35 @@ def test_nothing_is_left_on_another_device(monkeypatch):
         changed = make(config, fill=FILL, seed=4)(*batch)
         for part, before in zip(changed, batch, strict=True):
             assert part.is_meta and part.shape == before.shape and part.dtype == before.dtype
+
+
+class Copies(TorchDispatchMode):
+    """Notes of each copy from the CPU to another device whether the CPU waits for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.waited = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        target = kwargs.get("device")
+        is_copy = function is torch.ops.aten._to_copy.default and target is not None
+        if is_copy and args[0].is_cpu and target.type != "cpu":
+            self.waited.append(not kwargs.get("non_blocking", False))
+        return function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("change", [*MOVES, *PAINTS, "cutmix"])
+def test_nothing_waits_for_the_device(monkeypatch, change):
+    """A copy that is waited for lets a GPU run out of work at each step."""
+    monkeypatch.setattr("geoseg.nn.augment.torch.autocast", lambda *_, **__: nullcontext())
+    config = {**MOVES, **PAINTS, "cutmix": {"cutmix": 1.0}}[change]
+    augment = make(config, seed=3, fill=FILL)
+    batch = [part.to("meta") for part in blocks()]
+    with Copies() as copies:
+        augment(*batch)
+    assert copies.waited
+    assert not any(copies.waited)
 
 
 def test_types_of_images_stay():
