@@ -154,12 +154,13 @@ def resolve_class_weights(
 def tell_class_weights(
     weights: Sequence[float], names: Sequence[str], class_pixels: Sequence[int]
 ) -> None:
-    """Log the weight of each class, and warn of those that have none because they never come.
+    """Log the weight of each class, and warn of those that have none as none of them was counted.
 
     Args:
         weights: One per class.
         names: Of the classes.
-        class_pixels: Labelled pixels of each in what is trained on.
+        class_pixels: Labelled pixels of each in what is trained on; of scenes, in a part of it,
+            so that a class without one may yet come.
     """
     pairs = list(zip(names, weights, strict=True))
     logger.info("class weights: %s", ", ".join(f"{name} {weight:.4g}" for name, weight in pairs))
@@ -169,7 +170,11 @@ def tell_class_weights(
         if weight == 0 and count == 0
     ]
     if absent:
-        logger.warning("of weight 0, as no pixel of them is trained on: %s", ", ".join(absent))
+        logger.warning(
+            "of weight 0, as no pixel of them was counted: %s; where they do come, give a list of "
+            "loss.class_weights, or they are not learnt",
+            ", ".join(absent),
+        )
 
 
 def _check_weights(weights: Sequence[float], classes: int) -> None:
