@@ -74,7 +74,7 @@ class OptimizerConfig(BaseModel):
     options: dict[str, JsonValue] = Field(default_factory=dict)
     """Further arguments of the optimiser."""
 
-    encoder_lr_factor: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    encoder_lr_factor: float = Field(default=1.0, gt=0, le=1e6)
     """What the encoder's rate is `lr` times."""
 
     decay_norms: bool = False

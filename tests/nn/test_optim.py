@@ -216,6 +216,7 @@ def test_what_is_frozen_is_left_out():
         ({"momentum": 1}, "less than 1"),
         ({"clip_norm": 0}, "greater than 0"),
         ({"encoder_lr_factor": 0}, "greater than 0"),
+        ({"encoder_lr_factor": 1e308}, "less than or equal"),
     ],
 )
 def test_wrong_values_are_refused(wrong, told):
