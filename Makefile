@@ -20,8 +20,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_AR
 demo: $(VENV)/.installed
 	$(BIN)/geoseg demo --overwrite -o $(DEMO)
 
+# Each process of the tests computes with one thread: together they fill the processor.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
