@@ -69,9 +69,8 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise LabelError(path, "is no text", "Give a table `name<TAB>runs`") from error
     except OSError as error:
         raise LabelError(path, (error.strerror or str(error)).lower(), "Check the path") from error
-    head = text.partition("\n")[0]
     csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in head else ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in text else ",")
     try:
         for row in reader:
             if any(cell.strip() for cell in row):

@@ -52,7 +52,7 @@ def test_columns_by_name(tmp_path):
 
 def test_columns_by_name_without_a_header(tmp_path):
     path = write(tmp_path, "a.jpg\t1 2\n")
-    with pytest.raises(LabelError, match="no column 'file'; its first line is 'a.jpg, 1 2'"):
+    with pytest.raises(LabelError, match=r"no column 'file'; its first line is 'a\.jpg, 1 2'"):
         read_rle_table(path, name="file")
 
 
