@@ -94,6 +94,11 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16", "int8"]
     help="Average over these sizes of the scene.",
 )
 @click.option(
+    "--model-resolution",
+    is_flag=True,
+    help="Show the scene to each model at the ground resolution it was trained on.",
+)
+@click.option(
     "--combine",
     type=click.Choice(["mean", "vote"]),
     default="mean",
@@ -156,6 +161,7 @@ def command(
     mode: Literal["stride", "resize"],
     tta: Literal["none", "flip", "d4"],
     scales: tuple[float, ...],
+    model_resolution: bool,
     combine: Literal["mean", "vote"],
     aoi: str | None,
     exclude: tuple[str, ...],
@@ -188,6 +194,7 @@ def command(
         mode=mode,
         tta=tta,
         scales=scales,
+        model_resolution=model_resolution,
         combine=combine,
         scene=scene,
         scale=scale,

@@ -38,6 +38,9 @@ class View:
     layout: Layout
     """Windows at the scale 1."""
 
+    zoom: float = 1.0
+    """Size at which the bundle sees the scene, in sizes of the scene; times every scale."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SceneViews:
@@ -69,7 +72,7 @@ class SceneViews:
         if options.mode == "resize":
             return symmetries * len(self.views)
         return symmetries * sum(
-            scaled_layout(view.layout, self.scene.grid.shape, scale, options).count
+            scaled_layout(view.layout, self.scene.grid.shape, scale * view.zoom, options).count
             for view in self.views
             for scale in options.scales
         )
@@ -125,6 +128,7 @@ class Ensemble:
                 scene=self._with_bands(scene, own),
                 channels=None if own == wanted else tuple(wanted.index(band) for band in own),
                 layout=self._layout(scene, bundle),
+                zoom=self._zoom(scene, bundle),
             )
             for bundle, own in zip(self.bundles, bands, strict=True)
         )
@@ -179,7 +183,8 @@ class Ensemble:
         """One network at all scales."""
         members = []
         for scale in self._options.scales:
-            layout = scaled_layout(view.layout, view.scene.grid.shape, scale, self._options)
+            shape, size = view.scene.grid.shape, scale * view.zoom
+            layout = scaled_layout(view.layout, shape, size, self._options)
             backend = choice.backend
             if layout.window != view.layout.window:
                 backend = chooser.at_side(choice, layout.window, job)
@@ -204,7 +209,8 @@ class Ensemble:
         bundle.check(
             scene,
             bands_given=chosen,
-            resolution_given=self._options.scene.resolution is not None,
+            resolution_given=self._options.model_resolution
+            or self._options.scene.resolution is not None,
             scale=self._options.scale,
         )
         return bundle.match_bands(scene, bands_given=chosen)
@@ -213,6 +219,22 @@ class Ensemble:
         if bands == scene.bands:
             return scene
         return Scene.open(scene.path, replace(self._options.scene, bands=bands))
+
+    def _zoom(self, scene: Scene, bundle: ModelBundle) -> float:
+        """How much larger or smaller a bundle sees a scene, to see it as in its training."""
+        if not self._options.model_resolution:
+            return 1.0
+        cure = "Leave --model-resolution out, or give --resolution"
+        if not scene.grid.is_georeferenced:
+            raise SceneError(scene.path, "has no CRS, so that its resolution is unknown", cure)
+        wanted = bundle.card.resolution
+        if wanted is None:
+            raise BundleError(bundle.path, "does not tell its ground resolution", cure)
+        zoom = scene.grid.ground_resolution() / wanted
+        if not _SCALES[0] <= zoom <= _SCALES[1]:
+            found = f"{scene.grid.ground_resolution():.3g} m, the model was trained on {wanted:.3g}"
+            raise BundleError(scene.path, f"its pixels are {found} m", cure)
+        return zoom
 
     def _layout(self, scene: Scene, bundle: ModelBundle) -> Layout:
         card, options = bundle.card, self._options
@@ -274,10 +296,18 @@ def _check_options(options: PredictOptions) -> None:
         if not _SCALES[0] <= scale <= _SCALES[1]:
             problem = f"{scale} is not within {_SCALES[0]} to {_SCALES[1]}"
             raise ConfigError("--scales", problem, "Give such as 0.75,1,1.25")
+    _check_resolution(options)
     if options.mode == "resize":
         for option, is_given in (
             ("--scales", options.scales != (1.0,)),
+            ("--model-resolution", options.model_resolution),
             ("--max-memory", options.max_memory is not None),
         ):
             if is_given:
                 raise ConfigError(option, "means nothing with --mode resize", "Leave one out")
+
+
+def _check_resolution(options: PredictOptions) -> None:
+    if options.model_resolution and options.scene.resolution is not None:
+        problem = "is given together with --resolution"
+        raise ConfigError("--model-resolution", problem, "Give one of them")

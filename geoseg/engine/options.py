@@ -39,6 +39,9 @@ class PredictOptions:
     scales: tuple[float, ...] = (1.0,)
     """Sizes at which the scene is seen; all are averaged."""
 
+    model_resolution: bool = False
+    """Whether each bundle sees the scene at the ground resolution that it was trained on."""
+
     combine: Literal["mean", "vote"] = "mean"
     """Whether several models' probabilities are averaged, or each has a vote."""
 

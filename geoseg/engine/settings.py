@@ -32,6 +32,7 @@ def settings_of(views: SceneViews, ensemble: Ensemble, options: PredictOptions) 
         "bands": list(scene.bands),
         "read": [scene.options.resolution, scene.options.resampling, scene.options.expand_palette],
         "windows": [[view.layout.window, view.layout.stride] for view in views.views],
+        "zooms": [view.zoom for view in views.views],
         "blend": options.blend,
         "mode": options.mode,
         "tta": options.tta,
@@ -74,6 +75,8 @@ def tags_of(
         tags["GEOSEG_TTA"] = options.tta
     if options.scales != (1.0,):
         tags["GEOSEG_SCALES"] = ",".join(f"{scale:g}" for scale in options.scales)
+    if options.model_resolution:
+        tags["GEOSEG_ZOOM"] = ",".join(f"{view.zoom:g}" for view in views.views)
     if len(ensemble.bundles) > 1:
         tags["GEOSEG_COMBINE"] = options.combine
     return tags

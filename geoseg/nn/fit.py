@@ -113,7 +113,7 @@ def check_resolution(
     if not 1 / (1 + RESOLUTION_TOLERANCE) <= found / resolution <= 1 + RESOLUTION_TOLERANCE:
         logger.warning(
             "%s: its pixels are %.3g m, the model was trained on %.3g m; "
-            "--resolution %.3g reads it at the model's",
+            "--resolution %.3g or --model-resolution shows it at the model's",
             scene.path,
             found,
             resolution,

@@ -75,6 +75,7 @@ def test_predict_hands_on_every_option(monkeypatch):
         *("--overlap", "0.25", "--tta", "d4", "--scales", "0.5,1", "--combine", "vote"),
         *("--max-memory", "4G", "--resume", "--timings", "-m", "n.safetensors"),
         *("--batch-size", "3", "--co", "COMPRESS=ZSTD", "--prob-dtype", "float32"),
+        "--model-resolution",
     ]
     call = called_with(monkeypatch, "predict", words)
     scenes, bundle, output, options = call.values
@@ -93,6 +94,7 @@ def test_predict_hands_on_every_option(monkeypatch):
         "overlap": 0.25,
         "tta": "d4",
         "scales": (0.5, 1.0),
+        "model_resolution": True,
         "combine": "vote",
         "max_memory": 4 << 30,
         "resume": True,
