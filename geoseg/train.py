@@ -144,7 +144,7 @@ def _train(
         recorded() as begin_log,
         joined(environment, device),
         determined(config.train),
-        torch.random.fork_rng(),
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
     ):
         if process.is_first:
             check_loggers(config.log)

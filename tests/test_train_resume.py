@@ -118,22 +118,29 @@ def test_a_run_stopped_at_any_batch_ends_alike(land, tmp_path, name):
 
 
 @pytest.mark.usefixtures("_save_always")
-@pytest.mark.parametrize("budget", [{"epochs": None, "steps": 9}, {"epochs": 2}])
-def test_a_run_stopped_in_validation_validates_again(land, tmp_path, monkeypatch, budget):
-    config = configure_land(land, train={"batch_size": 4, **budget})
+@pytest.mark.parametrize(
+    ("budget", "every"),
+    [
+        ({"epochs": None, "steps": 9}, 1),
+        ({"epochs": 2}, 1),
+        ({"epochs": None, "steps": 16}, 2),  # the third epoch is validated as it is the last one
+    ],
+)
+def test_a_run_stopped_in_validation_validates_again(land, tmp_path, monkeypatch, budget, every):
+    config = configure_land(land, train={"batch_size": 4, **budget}, validate={"every": every})
     train(config, tmp_path / "whole")
     original, calls = SegmentationTask.validation_step, []
 
     def stop_in_second(task, batch, index):
         calls.append(index)
-        if len(calls) == 3:  # within the second epoch's
+        if len(calls) == 3:  # within the second validation
             os.kill(os.getpid(), signal.SIGTERM)
         return original(task, batch, index)
 
     monkeypatch.setattr(SegmentationTask, "validation_step", stop_in_second)
     with pytest.raises(SystemExit):
         train(config, tmp_path / "cut")
-    assert len(read_rows(tmp_path / "cut")) == 1
+    assert len(read_rows(tmp_path / "cut")) == every
     train(config, tmp_path / "cut", resume=True)
     assert_same_end(tmp_path / "whole", tmp_path / "cut")
 

@@ -41,9 +41,13 @@ class BatchEnd(Callback):
         is_last = done == trainer.num_training_batches
         if done % trainer.accumulate_grad_batches and not is_last:
             return
-        signal_number, spent, due = largest_of_all(
-            self._signals.received, self._budget.is_spent(trainer), self._keeper.is_due
+        signal_number, spent, due, milliseconds = largest_of_all(
+            self._signals.received,
+            self._budget.is_spent(trainer),
+            self._keeper.is_due,
+            round(1000 * self._budget.seconds),
         )
+        self._budget.agree(milliseconds)
         if spent:
             trainer.should_stop = True
         is_last |= trainer.should_stop  # validation comes next

@@ -8,8 +8,12 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from geoseg.nn.distributed import largest_of_all
 from geoseg.nn.loop_config import LoopConfig
 from geoseg.progress import Progress, Task
+
+_COUNTLESS = 10**9
+"""Steps that a training by time may have, as long as no time has gone by."""
 
 
 class Budget(Callback):
@@ -25,7 +29,7 @@ class Budget(Callback):
         self._config = config
         self._progress = progress
         self._total = config.steps or (config.epochs or 0) * epoch_steps or None
-        self._seconds_before = 0.0
+        self._seconds_before = self._agreed = 0.0
         self._started = time.monotonic()
         self._task: Task | None = None
         self._counted = 0
@@ -41,7 +45,7 @@ class Budget(Callback):
         del pl_module
         self._started = time.monotonic()
         is_whole = not trainer.fit_loop.restarted_mid_epoch  # else validation is still due
-        if self._config.steps is not None and is_whole and self.is_spent(trainer):
+        if is_whole and self._all_have_spent(trainer):
             trainer.should_stop = True  # a resumed run may have had its share
         context = self._progress.task("train", self._total, "step")
         self._task = context.__enter__()
@@ -57,9 +61,10 @@ class Budget(Callback):
         self._counted = trainer.global_step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ask for the end where a run was resumed after its last step."""
+        """Ask for the end where the time went by in validation, or nothing else was left."""
         del pl_module
-        if self._config.steps is not None and self.is_spent(trainer):
+        validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        if self._all_have_spent(trainer) and validated:  # else another step, and then validation
             trainer.should_stop = True
 
     def is_spent(self, trainer: Trainer) -> bool:
@@ -68,12 +73,20 @@ class Budget(Callback):
             return self.seconds >= self._config.minutes * 60
         return self._config.steps is not None and trainer.global_step >= self._config.steps
 
+    def agree(self, milliseconds: int) -> None:
+        """Take the time spent that all processes go by: their clocks differ, their rates must not.
+
+        Args:
+            milliseconds: Spent in training, resumed runs added up.
+        """
+        self._agreed = milliseconds / 1000
+
     def total_steps(self, step: int) -> int:
         """Steps of the whole training, as far as is known at a step."""
         if self._total is not None:
             return self._total
-        share = self.seconds / (60 * (self._config.minutes or 1))
-        return max(step + 1, round(step / share))
+        share = self._agreed / (60 * (self._config.minutes or 1))
+        return max(step + 1, round(step / share)) if share else _COUNTLESS
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the progress task."""
@@ -90,7 +103,11 @@ class Budget(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting from a checkpoint."""
-        self._seconds_before = float(state_dict["seconds"])
+        self._seconds_before = self._agreed = float(state_dict["seconds"])
+
+    def _all_have_spent(self, trainer: Trainer) -> bool:
+        (spent,) = largest_of_all(self.is_spent(trainer))
+        return bool(spent)
 
     def _end(self) -> None:
         self._close()

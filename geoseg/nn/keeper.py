@@ -113,9 +113,10 @@ class Keeper(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the samples' order too; tell a resumed run if validation is what comes next."""
+        """Keep the samples' order too; tell a resumed run if validation or the end comes next."""
         del pl_module
         checkpoint["sampler"] = self._sampler.state_dict()
+        checkpoint["ends"] = bool(trainer.should_stop)
         if self._validation_is_due:
             await_validation(checkpoint["loops"]["fit_loop"], int(trainer.num_training_batches))
 

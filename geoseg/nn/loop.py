@@ -35,6 +35,9 @@ from geoseg.nn.validation import Counts, Validation
 from geoseg.nn.whole_scenes import SceneScores, ValidationPlan
 from geoseg.progress import Progress
 
+_TALKERS = ("lightning.pytorch", "lightning.fabric", "torch.utils.cpp_extension")
+"""Loggers that write lines of their own on stderr; the last one, where a network is compiled."""
+
 METRICS, CHECKPOINTS = "metrics.csv", "checkpoints"
 """Names in the run folder."""
 
@@ -76,7 +79,7 @@ def fit(
         observers: What looks on.
 
     Raises:
-        TrainingStopped: If a signal asked for the end; the last whole epoch is in a checkpoint.
+        TrainingStopped: If a signal asked for the end; the last step is in a checkpoint.
         WorkError: If the loss is no number, memory is too small, a worker or the disk fails.
         ConfigError: If what is monitored is no figure of the run.
     """
@@ -192,8 +195,8 @@ def _val_batch_size(setup: TrainSetup) -> int:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep Lightning's banners, tips and warnings away; geoseg says what a user needs."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    """Keep banners, tips and warnings of libraries away; geoseg says what a user needs."""
+    loggers = [logging.getLogger(name) for name in _TALKERS]
     levels = [each.level for each in loggers]
     for each in loggers:
         each.setLevel(logging.ERROR)

@@ -104,7 +104,8 @@ def open_run(run: Path, setup: TrainSetup, *, resume: bool) -> Path | None:
     batches = len(running["losses"]) // setup.process.world if is_within else 0
     setup.sampler.load_state_dict(checkpoint["sampler"])
     setup.sampler.set_epoch(epochs, batches * setup.batch_size)
-    logger.info("goes on after epoch %d and %d batches of the next", epochs, batches)
+    within = f" and {batches} batches of the next" if batches else ""
+    logger.info("goes on after epoch %d%s", epochs, within)
     return last
 
 

@@ -159,8 +159,9 @@ class SegmentationTask(pl.LightningModule):
         Raises:
             WorkError: If a loss is no number.
         """
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        return {"lr": float(rate), "train/loss": self.losses.mean(), **self._row}
+        rate, loss = self.trainer.optimizers[0].param_groups[0]["lr"], self.losses.mean()
+        self.losses.restart(self.global_step)  # no checkpoint keeps those of an epoch that is over
+        return {"lr": float(rate), "train/loss": loss, **self._row}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, with a schedule that goes on at each step."""

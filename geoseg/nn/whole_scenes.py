@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -106,6 +106,14 @@ class ValidationPlan(Callback):
         self._every = every
         self._stopwatch = stopwatch
         self._measured = ExitStack()
+        self._ends = False
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Learn whether the run was to end after the epoch that was interrupted."""
+        del trainer, pl_module
+        self._ends = bool(checkpoint["ends"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A resumed run may have nothing but validation before it."""
@@ -117,8 +125,9 @@ class ValidationPlan(Callback):
         self._decide(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to measure."""
-        del trainer, pl_module
+        """Begin to measure; if it is the last one, of a resumed run too, let all know."""
+        del pl_module
+        trainer.should_stop |= self._ends  # not before: Lightning would not even begin
         self._measured.enter_context(self._stopwatch.measure("validation"))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -127,7 +136,8 @@ class ValidationPlan(Callback):
         self._measured.close()
 
     def _decide(self, trainer: Trainer) -> None:
-        trainer.check_val_every_n_epoch = 1 if is_last_epoch(trainer) else self._every
+        is_last = self._ends or is_last_epoch(trainer)
+        trainer.check_val_every_n_epoch = 1 if is_last else self._every
 
 
 def is_last_epoch(trainer: Trainer) -> bool:
