@@ -262,6 +262,8 @@ def test_minutes_end_training(configure, tmp_path):
     rows = read_metrics(result.run)
     assert 1.2 <= rows[-1]["seconds"] < 60
     assert rows[-1]["lr"] < 0.05
+    train(config, result.run, resume=True)  # its time is spent
+    assert read_metrics(result.run) == rows
 
 
 def test_early_stop_ends_what_gets_no_better(configure, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -196,6 +197,16 @@ class LogConfig(Table):
 
     name: str | None = None
     """Name of the run there; that of the run folder where not given."""
+
+    @model_validator(mode="after")
+    def _keep_secrets_out(self) -> LogConfig:
+        # Of the table as a whole: of a field, the error would repeat what it refuses.
+        if self.mlflow is not None and urlsplit(self.mlflow).password is not None:
+            raise ValueError(
+                "mlflow holds a password, which run folder and bundle would tell; set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment instead"
+            )
+        return self
 
 
 class UnfreezeStage(Table):

@@ -283,6 +283,13 @@ def test_wrong_keys_of_validation_and_log_are_named(write, table, key, cure):
     assert key in str(caught.value) and cure in str(caught.value)
 
 
+def test_a_password_is_refused_and_not_repeated(write):
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_PASSWORD") as caught:
+        load_config(write('[data]\ntiles = ["t"]\n[log]\nmlflow = "https://me:hush@here"\n'))
+    assert "hush" not in str(caught.value)
+    load_config(write('[data]\ntiles = ["t"]\n[log]\nmlflow = "https://me@here:5000"\n'))
+
+
 def test_the_rate_is_that_of_the_architecture_where_none_is_told():
     data = {"tiles": ["tiles"]}
     assert parse_config({"data": data}).optimizer.lr == 1e-3
