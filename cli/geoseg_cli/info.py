@@ -19,9 +19,22 @@ _LONGEST = 100
 
 @click.command("info")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    help="Also draw tiles, classes and bands of the tile set PATH into this picture.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the picture if it exists.")
 @options.as_json
 @options.messages
-def command(paths: tuple[str, ...], as_json: bool, progress: Progress) -> None:
+def command(
+    paths: tuple[str, ...],
+    sheet: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    progress: Progress,
+) -> None:
     """Describe scenes, legends, tile sets and model bundles.
 
     A folder that is not a tile set stands for the scenes in it. With --json: an object for one
@@ -30,11 +43,21 @@ def command(paths: tuple[str, ...], as_json: bool, progress: Progress) -> None:
     from geoseg.info import describe
 
     del progress  # nothing here takes long
+    if sheet is not None:
+        _draw(paths, sheet, overwrite=overwrite)
     described = [describe(path) for path in _expand(paths)]
     if as_json:
         options.print_json(described[0] if len(described) == 1 else described)
     else:
         click.echo("\n\n".join("\n".join(_lines(each)) for each in described))
+
+
+def _draw(paths: Sequence[str], sheet: Path, *, overwrite: bool) -> None:
+    from geoseg.reports.sheet import draw_tileset_sheet
+
+    if len(paths) != 1:
+        raise click.UsageError("--sheet is drawn of one tile set; give one PATH.")
+    draw_tileset_sheet(paths[0], sheet, overwrite=overwrite)
 
 
 def _expand(paths: Sequence[str]) -> list[str]:

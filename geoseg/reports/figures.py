@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -120,8 +120,8 @@ def draw_samples(
         shown = sample.valid & (sample.reference != legend.ignore)
         columns = {
             "image": picture,
-            "reference": _paint(sample.reference, legend, shown),
-            "prediction": _paint(sample.prediction, legend, sample.valid),
+            "reference": paint(sample.reference, legend, shown),
+            "prediction": paint(sample.prediction, legend, sample.valid),
         }
         for one, (title, pixels) in zip(axes, columns.items(), strict=True):
             one.imshow(pixels, interpolation="nearest")
@@ -134,7 +134,19 @@ def draw_samples(
     _save(figure, output)
 
 
-def stretch_images(samples: Sequence[SampleView], band_names: Sequence[str] = ()) -> list[Array]:
+class Pictured(Protocol):
+    """What has an image with its validity."""
+
+    @property
+    def image(self) -> Array:
+        """(bands, height, width) in raw units."""
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """(height, width), True where there is data."""
+
+
+def stretch_images(samples: Sequence[Pictured], band_names: Sequence[str] = ()) -> list[Array]:
     """Turn images of any bands into pictures, all with the same stretch from 2 % to 98 %.
 
     Returns:
@@ -254,7 +266,12 @@ def _stretch(image: Array, valid: Array, low: Array, high: Array) -> Array:
     return np.asarray(picture)
 
 
-def _paint(values: Array, legend: Legend, shown: Array) -> Array:
+def paint(values: Array, legend: Legend, shown: Array) -> Array:
+    """Colour class values (height, width) by the legend; what is not `shown` becomes gray.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
     picture = np.empty((*values.shape, 3), np.uint8)
     picture[:] = IGNORE_COLOR
     for value, color in zip(legend.values, legend.colors, strict=True):
