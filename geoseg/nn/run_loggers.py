@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -76,12 +77,13 @@ def open_loggers(
     config: TrainConfig, run: Path, ids: Ids, facts: Mapping[str, Any]
 ) -> Iterator[list[Logger]]:
     """Make loggers as `make_loggers` does, and close them at the end, as it comes."""
-    loggers, status = make_loggers(config, run, ids, facts), "failed"
-    try:
-        yield loggers
-        status = "success"
-    finally:
-        close_loggers(loggers, status)
+    with _quiet_writer():
+        loggers, status = make_loggers(config, run, ids, facts), "failed"
+        try:
+            yield loggers
+            status = "success"
+        finally:
+            close_loggers(loggers, status)
 
 
 def log_figures(loggers: Sequence[Logger], figures: Mapping[str, float], step: int) -> None:
@@ -133,6 +135,25 @@ def close_loggers(loggers: Sequence[Logger], status: str) -> None:
                 # Lightning leaves the run open, and the next training of the process would go
                 # on with it.
                 each.experiment.finish(exit_code=0 if status == "success" else 1)
+
+
+@contextmanager
+def _quiet_writer() -> Iterator[None]:
+    """Keep back the traceback of TensorBoard's thread when the disk is full.
+
+    The thread hands its error to whoever writes next, where it is told in one line.
+    """
+    before = threading.excepthook
+
+    def tell(args: threading.ExceptHookArgs) -> None:
+        if not type(args.thread).__module__.startswith("tensorboard."):
+            before(args)
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """TensorBoard, Weights & Biases and MLflow: what each is told, and what is refused."""
 
+import errno
 import logging
 import os
 from unittest.mock import create_autospec
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from geoseg.errors import ConfigError
 from geoseg.nn import run_loggers
@@ -144,6 +146,20 @@ def test_a_service_that_is_lost_ends_no_training(caplog):
         log_figures([lost, other], {"lr": 0.1}, 3)
     other.log_metrics.assert_called_once_with({"lr": 0.1}, step=3)
     assert [record.getMessage() for record in caplog.records] == ["log.mlflow: not told (no route)"]
+
+
+def test_a_full_disk_is_told_in_a_line(run, monkeypatch, caplog):
+    """The thread that writes TensorBoard's events dies of it, and pytest heeds its traceback."""
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with open_loggers(configure(), run, {}, FACTS) as loggers:
+        loggers[0].experiment.flush()
+        monkeypatch.setattr(RecordWriter, "write", fail)
+        log_figures(loggers, {"lr": 0.1}, 1)
+    told = {record.getMessage() for record in caplog.records}
+    assert told == {"log.tensorboard: not told ([Errno 28] No space left on device)"}
 
 
 @pytest.mark.parametrize(("status", "code"), [("success", 0), ("failed", 1)])
