@@ -3,51 +3,33 @@
 from __future__ import annotations
 
 import logging
-import warnings
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from rasterio.errors import NotGeoreferencedWarning
-
-from geoseg import __version__
 from geoseg.errors import ConfigError
-from geoseg.geo.cutting import LabelledScene
-from geoseg.geo.gdal import file_stamp
-from geoseg.geo.labelled import name_scenes, open_labelled
+from geoseg.geo.labelled import open_labelled
 from geoseg.geo.labels import LabelOptions
-from geoseg.geo.legend import Legend
 from geoseg.geo.outputs import check_output_folder, publish_folder
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.raster import SceneOptions
 from geoseg.geo.sampling import Method, Sampling
-from geoseg.geo.splits import SPLITS, Split, SplitOptions, plan_splits
-from geoseg.geo.tile_plan import TilePlanner
-from geoseg.geo.tile_writer import (
-    TileEncoder,
-    nodata_entry,
-    write_card,
-    write_index,
-    write_lists,
+from geoseg.geo.splits import SPLITS, SplitOptions, plan_splits
+from geoseg.geo.tile_folder import (
+    TileFolderPlan,
+    check_tile_format,
+    cut_tiles,
+    finish_tiles,
+    list_rejected,
+    report_tiles,
 )
-from geoseg.geo.tileset import FORMAT_VERSION, TileFormat, TileSet
-from geoseg.geo.tiling import Tally, Tiler
+from geoseg.geo.tile_plan import TilePlanner
+from geoseg.geo.tileset import TileFormat, TileSet
+from geoseg.geo.tiling import Tally
 from geoseg.progress import Progress
 
 logger = logging.getLogger(__name__)
-
-_REASONS = {
-    "straddling": "not in the ground of one split",
-    "overlapping": "on ground of another split",
-    "repeated": "drawn before",
-    "invalid": "with too little data",
-    "unlabelled": "with too few labels",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +180,7 @@ def tile(
     """
     options = options or TileOptions()
     sources = open_labelled(find_scenes(scenes), labels, legend, options.scene, options.labels)
-    _check_format(sources[0], options.format)
+    check_tile_format(sources[0].scene, options.format)
     inputs = [p for source in sources for p in (source.scene.path, source.labels.path)]
     root = check_output_folder(
         output, overwrite=options.overwrite, inputs=inputs, marker="tileset.json"
@@ -208,51 +190,20 @@ def tile(
     planner = TilePlanner(
         plan_splits(grids, sampling.size, sampling.layout_step, options.splitting)
     )
-    with publish_folder(root) as folder, _quiet_about_plain_images():
-        tiler = _tiler(sources, options, planner, folder)
-        tally = tiler.run(options.jobs, progress or Progress())
-        _check_tally(tally, options)
-        write_index(
-            folder / "index.gpkg", tally.tiles, tiler.encoder.legend, planner.plan.plane.crs
-        )
-        write_lists(folder, tally.tiles)
-        write_card(folder, _card(tiler, tally, options))
-        TileSet.open(folder)
-    _report(root, tally)
-    return TileSet.open(root)
-
-
-def _tiler(
-    sources: Sequence[LabelledScene], options: TileOptions, planner: TilePlanner, folder: Path
-) -> Tiler:
-    for kind in ("images", "masks"):
-        (folder / kind).mkdir()
-    encoder = TileEncoder(
-        root=folder,
-        format=options.format,
-        legend=sources[0].labels.legend,
-        band_names=sources[0].scene.band_names,
-    )
-    return Tiler(
-        sources=tuple(sources),
-        names=tuple(name_scenes([source.scene.path for source in sources])),
-        sampling=options.sampling,
+    plan = TileFolderPlan(
+        sampling=sampling,
         planner=planner,
-        encoder=encoder,
+        format=options.format,
         min_valid=options.min_valid,
         min_labelled=options.min_labelled,
         seed=options.seed,
     )
-
-
-def _check_format(source: LabelledScene, format_: TileFormat) -> None:
-    scene = source.scene
-    if format_ == "png" and (scene.dtype != "uint8" or scene.count not in {1, 3}):
-        raise ConfigError(
-            "--format",
-            f"png holds 1 or 3 bands of uint8, the scenes have {scene.count} of {scene.dtype}",
-            "Give tif or npy, or choose --bands",
-        )
+    with publish_folder(root) as folder:
+        tiler, tally = cut_tiles(folder, sources, plan, options.jobs, progress)
+        _check_tally(tally, options)
+        finish_tiles(folder, tiler, tally, _options_entry(options))
+    report_tiles(root, tally)
+    return TileSet.open(root)
 
 
 def _check_tally(tally: Tally, options: TileOptions) -> None:
@@ -262,61 +213,12 @@ def _check_tally(tally: Tally, options: TileOptions) -> None:
         missing = "no tile" if not splits else "no train tile"
         raise ConfigError(
             "tile",
-            f"{missing} is left ({_list_rejected(tally) or 'the scenes hold no window'})",
+            f"{missing} is left ({list_rejected(tally) or 'the scenes hold no window'})",
             "Give a smaller --size or --block, or lower --min-valid or --min-labelled",
         )
     for split in SPLITS:
         if split not in splits and options.splitting.wants(split):
-            logger.warning("no tile is left for %s (%s)", split, _list_rejected(tally))
-
-
-def _card(tiler: Tiler, tally: Tally, options: TileOptions) -> dict[str, Any]:
-    """What `tileset.json` says."""
-    scene, legend = tiler.sources[0].scene, tiler.encoder.legend
-    plane = tiler.planner.plan.plane
-    return {
-        "format_version": FORMAT_VERSION,
-        "geoseg_version": __version__,
-        "size": options.size,
-        "format": options.format,
-        "legend": legend.to_dict(),
-        "bands": list(scene.band_names),
-        "dtype": scene.dtype,
-        "nodata": nodata_entry(_common_nodata(tiler.sources)),
-        "resolution": scene.grid.ground_resolution() if scene.grid.is_georeferenced else None,
-        "crs": plane.crs.to_wkt() if plane.crs is not None else None,
-        "tiles": dict(Counter(tile.split for tile in tally.tiles)),
-        "rejected": {reason: tally.rejected[reason] for reason in _REASONS},
-        "stats": tally.stats.result().to_dict(),
-        "class_counts": {split: _class_counts(legend, tally, split) for split in SPLITS},
-        "block": tiler.planner.plan.block,
-        "sources": [_source_entry(source) for source in tiler.sources],
-        "options": _options_entry(options),
-    }
-
-
-def _class_counts(legend: Legend, tally: Tally, split: Split) -> dict[str, int]:
-    counts = tally.class_counts.get(split, np.zeros(legend.count, np.int64))
-    return dict(zip(legend.names, counts.tolist(), strict=True))
-
-
-def _common_nodata(sources: Sequence[LabelledScene]) -> float | None:
-    """The nodata value of all scenes; None where they differ (GeoTIFF tiles keep their own)."""
-    values = {str(source.nodata): source.nodata for source in sources}
-    return values.popitem()[1] if len(values) == 1 else None
-
-
-def _source_entry(source: LabelledScene) -> dict[str, Any]:
-    return {
-        **_file_entry("scene", source.scene.path),
-        **_file_entry("labels", source.labels.path),
-    }
-
-
-def _file_entry(kind: str, path: str) -> dict[str, Any]:
-    size, nanoseconds = file_stamp(path)
-    changed = datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="seconds")
-    return {kind: path, f"{kind}_bytes": size, f"{kind}_changed": changed}
+            logger.warning("no tile is left for %s (%s)", split, list_rejected(tally))
 
 
 def _options_entry(options: TileOptions) -> dict[str, Any]:
@@ -328,28 +230,3 @@ def _options_entry(options: TileOptions) -> dict[str, Any]:
         for key, value in entry["labels"].items()
     }
     return entry
-
-
-def _report(root: Path, tally: Tally) -> None:
-    counts = Counter(tile.split for tile in tally.tiles)
-    splits = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
-    logger.info("%s: %d tiles (%s)", root, len(tally.tiles), splits)
-    if tally.rejected.total():
-        logger.info("left out: %s", _list_rejected(tally))
-
-
-def _list_rejected(tally: Tally) -> str:
-    return ", ".join(
-        f"{tally.rejected[reason]} {text}"
-        for reason, text in _REASONS.items()
-        if tally.rejected[reason]
-    )
-
-
-@contextmanager
-def _quiet_about_plain_images() -> Iterator[None]:
-    """Keep rasterio from warning of each tile of a plain image that it has no place."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
-        yield

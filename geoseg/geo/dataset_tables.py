@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -129,28 +130,17 @@ class ColorLabels(Table):
 class RleLabels(Table):
     """A table of run lengths, counted down the columns from 1: one class and background.
 
-    `labels` of a split names the table; an empty mask is an image without that class.
+    `labels` of a split names the table, with commas or tabs, with a header or without. An image
+    without runs has no pixel of the class.
     """
 
     encoding: Literal["rle"]
 
-    columns: tuple[StrictInt | StrictStr, StrictInt | StrictStr] = (1, 2)
-    """Column of the image's name and of its runs: names in the header, or numbers from 1 of a
-    table that has none."""
-
-    separator: str = Field(default=",", min_length=1, max_length=1)
-    """What stands between the columns."""
+    columns: tuple[str, str] | None = None
+    """Headings of the columns of the image's name and of its runs; None takes the first two."""
 
     key: str = "{file}"
-    """The image's name in the table: `{file}`, `{stem}`, `{name}`."""
-
-    @field_validator("columns")
-    @classmethod
-    def _alike(cls, columns: tuple[int | str, int | str]) -> tuple[int | str, int | str]:
-        if isinstance(columns[0], int) != isinstance(columns[1], int) or 0 in columns:
-            message = "give two names, or two numbers from 1"
-            raise ValueError(message)
-        return columns
+    """The image's name in the table: of `{file}`, `{stem}`, `{name}`."""
 
 
 class PolygonLabels(Table):
@@ -233,10 +223,18 @@ class Part(Table):
         return None if pattern is None else check_relative(pattern)
 
     def model_post_init(self, _context: object, /) -> None:
-        """Refuse a part that names no images."""
+        """Refuse a part that names no images, or whose patterns name what is not there."""
         if self.images is None and not (self.list_ is not None and self.list_of == "pairs"):
             message = "images is missing: give a pattern such as train/images/*.png"
             raise ValueError(message)
+        stars = (self.images or "").count("*")
+        known = {"stem", "file", *map(str, range(1, stars + 1))}
+        for text, names in ((self.labels or "", known | {"name"}), (self.name, known)):
+            for name in re.findall(r"{(.*?)}", text):
+                if name not in names:
+                    listing = ", ".join(f"{{{each}}}" for each in sorted(names))
+                    message = f"{text!r} holds {{{name}}}; known are {listing}"
+                    raise ValueError(message)
 
 
 class Splits(Table):

@@ -167,8 +167,11 @@ class Tiler:
 
     def _group(self, places: list[Place]) -> Iterator[list[Place]]:
         """Groups of places on one scene that are read at once."""
-        for scene, source in enumerate(self.sources):
-            by_window = {place.window: place for place in places if place.scene == scene}
+        by_scene: dict[int, dict[Window, Place]] = {}
+        for place in places:
+            by_scene.setdefault(place.scene, {})[place.window] = place
+        for scene, by_window in sorted(by_scene.items()):
+            source = self.sources[scene]
             bytes_per_pixel = source.scene.count * np.dtype(source.scene.dtype).itemsize
             for group in group_windows(list(by_window), self.sampling.size, bytes_per_pixel):
                 yield [by_window[window] for window in group]

@@ -21,7 +21,7 @@ from geoseg.geo.gdal import is_remote
 from geoseg.geo.geometry import burn, is_polygonal, repair, reproject
 from geoseg.geo.polygon_files import quiet_ogr, write_polygons
 
-__all__ = ["burn", "read_area", "read_features", "read_polygons", "write_polygons"]
+__all__ = ["burn", "has_shapes", "read_area", "read_features", "read_polygons", "write_polygons"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +69,21 @@ def read_features(
     if frame.crs is None and assume_crs is not None:
         return frame.set_crs(_parse_crs(assume_crs).to_wkt())
     return frame
+
+
+def has_shapes(path: str, layer: str | None = None) -> bool:
+    """Whether a layer has any feature with a geometry that is not empty.
+
+    Raises:
+        LabelError: If it cannot be read, or the layer is not there or unnamed among several.
+    """
+    if not is_remote(path) and not Path(path).exists():
+        raise LabelError(path, "does not exist", "Check the path")
+    frame = _read_parquet(path) if _is_parquet(path) else _read_layer(path, layer, [])
+    if frame.empty or "geometry" not in frame.columns:
+        return False
+    geometries = frame.geometry.to_numpy()
+    return bool((~shapely.is_missing(geometries) & ~shapely.is_empty(geometries)).any())
 
 
 def read_polygons(path: str, layer: str | None = None) -> geopandas.GeoDataFrame:

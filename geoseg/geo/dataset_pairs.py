@@ -1,0 +1,377 @@
+"""Finding the images of a described data set, and the labels of each."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from geoseg.errors import ConfigError, LabelError
+from geoseg.geo.dataset_tables import Description, Encoding, Part, RleLabels, check_relative
+from geoseg.geo.rle_table import read_rle_table
+from geoseg.geo.splits import SPLITS, Split
+
+Kind = Literal[
+    "missing image", "missing label", "lone label", "duplicate", "list", "image", "label",
+    "size", "values",
+]  # fmt: skip
+"""What can be wrong with a data set; the last four are found when the pixels are read."""
+
+_KEPT_TABLES = 8
+_SPLIT_WORDS = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong with a data set."""
+
+    kind: Kind
+    """What kind of thing."""
+
+    path: str
+    """The file, relative to the data set's folder where it lies there."""
+
+    problem: str
+    """What is wrong, in words."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """An image with its labels, not looked at yet."""
+
+    name: str
+    """What identifies it in lists."""
+
+    image: str
+    """Path of the image."""
+
+    labels: str
+    """Path of the label file, or of the table that holds the labels; empty if it has none."""
+
+    split: Split
+    """The split it belongs to."""
+
+    encoding: Encoding
+    """How the labels are encoded."""
+
+    key: str = ""
+    """What the table of run lengths calls the image."""
+
+
+@dataclass(kw_only=True)
+class Found:
+    """What lies in the folder of a data set."""
+
+    root: Path
+    """The folder that the paths of the description begin at."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    """Images with labels, by split, in order of name."""
+
+    unlabelled: Counter[Split] = field(default_factory=Counter)
+    """Images without labels, where the description allows it."""
+
+    faults: list[Fault] = field(default_factory=list)
+    """What is missing or doubled."""
+
+    def fault(self, kind: Kind, path: object, problem: str) -> None:
+        """Add a fault; paths below the folder are shortened."""
+        self.faults.append(Fault(kind=kind, path=self.short(path), problem=problem))
+
+    def short(self, path: object) -> str:
+        """A path as seen from the folder."""
+        try:
+            return Path(str(path)).relative_to(self.root).as_posix()
+        except ValueError:
+            return str(path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    path: Path
+    wildcards: tuple[str, ...]
+    name: str = ""
+
+    def fill(self, pattern: str) -> str:
+        """A pattern with all that is known of the image in place of the braces."""
+        words = {str(i): text for i, text in enumerate(self.wildcards, start=1)}
+        words |= {"stem": self.path.stem, "file": self.path.name, "name": self.name}
+        return re.sub(r"{(\w+)}", lambda match: words.get(match[1], match[0]), pattern)
+
+
+def find_pairs(
+    description: Description, root: str | Path, splits: Iterable[Split] = SPLITS
+) -> Found:
+    """Find the images of a data set, and the labels of each; no pixel is read.
+
+    Args:
+        description: What to look for.
+        root: The folder the data set was unpacked in.
+        splits: Which splits to look for.
+
+    Returns:
+        The pairs that are whole, and what is missing, doubled, or left over.
+
+    Raises:
+        ConfigError: If there is no such folder, or a list leads out of it.
+        LabelError: If a list or a table of run lengths cannot be read.
+    """
+    found = Found(root=_begin(description, Path(root).expanduser()))
+    for split in splits:
+        for part in description.parts(split):
+            encoding = description.encoding_of(part)
+            if part.list_of == "pairs" and part.list_ is not None:
+                _find_listed(part, encoding, split, found)
+            else:
+                _find_part(part, encoding, split, found)
+    _refuse_shared(found)
+    return found
+
+
+def _begin(description: Description, root: Path) -> Path:
+    if not root.is_dir():
+        problem = "is a file, no folder" if root.exists() else "does not exist"
+        raise ConfigError(root, problem, f"Give the folder that holds {description.title}")
+    folders = [root / folder for folder in description.roots]
+    return next((folder for folder in folders if folder.is_dir()), root)
+
+
+def _find_part(part: Part, encoding: Encoding, split: Split, found: Found) -> None:
+    everything = _match(found.root, part.images or "")
+    if not everything:
+        found.fault("missing image", part.images, f"no image of {split} fits this pattern")
+    images = _select([replace(i, name=i.fill(part.name)) for i in everything], part, found)
+    if part.labels is None:
+        found.unlabelled[split] += len(images)
+        return
+    before = len(found.pairs)
+    if isinstance(encoding, RleLabels):
+        _pair_with_table(images, part, encoding, split, found)
+    else:
+        _pair_with_files(images, part, encoding, split, found)
+    if part.images and not (part.list_ or part.only or part.leave_out or part.except_list):
+        _tell_lone(found.pairs[before:], part, encoding, found)
+
+
+def _select(images: Sequence[_Image], part: Part, found: Found) -> list[_Image]:
+    """The images of a part by its lists and patterns of names."""
+    by_name: dict[str, list[_Image]] = {}
+    for image in images:
+        by_name.setdefault(image.name, []).append(image)
+    if part.list_ is not None:
+        by_name = {name: by_name[name] for name in _listed(found.root / part.list_, by_name, found)}
+    for pattern in part.only:
+        if not any(fnmatchcase(name, pattern) for name in by_name) and by_name:
+            found.fault("missing image", pattern, "no image of this name, which `only` lists")
+    left_out = set()
+    if part.except_list is not None:
+        left_out = {_known(line, by_name) for _, line in _lines(found.root / part.except_list)}
+    chosen = []
+    for name, same in by_name.items():
+        is_chosen = not part.only or any(fnmatchcase(name, each) for each in part.only)
+        is_left_out = name in left_out or any(fnmatchcase(name, each) for each in part.leave_out)
+        if is_chosen and not is_left_out:
+            chosen.extend(same)
+    return chosen
+
+
+def _listed(path: Path, known: Mapping[str, object], found: Found) -> list[str]:
+    """The names of a list that images have."""
+    names: dict[str, None] = {}
+    for number, line in _lines(path):
+        name = _known(line, known)
+        if name in names:
+            found.fault("list", path, f"line {number} lists {line} again")
+        elif name not in known:
+            found.fault("missing image", path, f"line {number} lists {line}, which has no image")
+        else:
+            names[name] = None
+    return list(names)
+
+
+def _known(line: str, known: Mapping[str, object]) -> str:
+    """What a line of a list means: the name, or the stem of a path."""
+    return line if line in known else PurePosixPath(line).stem
+
+
+def _pair_with_files(
+    images: Sequence[_Image], part: Part, encoding: Encoding, split: Split, found: Found
+) -> None:
+    for image in images:
+        pattern = image.fill(part.labels or "")
+        matches = [m.path for m in _match(found.root, pattern, literal="*" not in pattern)]
+        if not matches:
+            if part.unlabelled == "skip":
+                found.unlabelled[split] += 1
+            else:
+                found.fault("missing label", image.path, f"has no labels: no {pattern}")
+        elif len(matches) > 1:
+            names = ", ".join(match.name for match in matches)
+            found.fault("duplicate", image.path, f"has several label files: {names}")
+        else:
+            found.pairs.append(_pair(image.name, image.path, matches[0], split, encoding))
+
+
+def _pair_with_table(
+    images: Sequence[_Image], part: Part, encoding: RleLabels, split: Split, found: Found
+) -> None:
+    path = found.root / (part.labels or "")
+    table = runs_of(str(path), encoding)
+    for image in images:
+        key = image.fill(encoding.key)
+        if key in table:
+            pair = _pair(image.name, image.path, path, split, encoding)
+            found.pairs.append(replace(pair, key=key))
+        elif part.unlabelled == "skip":
+            found.unlabelled[split] += 1
+        else:
+            found.fault("missing label", image.path, f"has no labels: no line {key} in {path.name}")
+
+
+def _find_listed(part: Part, encoding: Encoding, split: Split, found: Found) -> None:
+    """Pairs of a list that holds the paths of both."""
+    path = found.root / (part.list_ or "")
+    seen: set[str] = set()
+    for number, line in _lines(path):
+        words = _SPLIT_WORDS.split(line)
+        if len(words) != 2:
+            raise LabelError(
+                path,
+                f"line {number} holds {len(words)} words",
+                "Write the paths of image and label",
+            )
+        files = [found.root / _inside(path, number, word) for word in words]
+        name = files[0].stem
+        if words[0] in seen:
+            found.fault("list", path, f"line {number} lists {words[0]} again")
+        elif not files[0].is_file():
+            found.fault(
+                "missing image", path, f"line {number} lists {words[0]}, which is not there"
+            )
+        elif not files[1].is_file():
+            found.fault(
+                "missing label", path, f"line {number} lists {words[1]}, which is not there"
+            )
+        else:
+            found.pairs.append(_pair(name, files[0], files[1], split, encoding))
+        seen.add(words[0])
+
+
+def _inside(path: Path, number: int, word: str) -> str:
+    try:
+        # some lists begin with a slash and mean the data set's folder
+        return check_relative(word.lstrip("/"))
+    except ValueError as error:
+        raise ConfigError(path, f"line {number}: {word} {error}") from error
+
+
+def _tell_lone(pairs: Sequence[Pair], part: Part, encoding: Encoding, found: Found) -> None:
+    """Tell labels that have no image."""
+    if isinstance(encoding, RleLabels):
+        path = found.root / (part.labels or "")
+        used_keys = {pair.key for pair in pairs}
+        for key in runs_of(str(path), encoding):
+            if key not in used_keys:
+                found.fault("lone label", path, f"has a line {key}, which has no image")
+        return
+    if "{" not in (part.labels or ""):
+        return
+    used = {pair.labels for pair in pairs}
+    for match in _match(found.root, re.sub(r"{\w+}", "*", part.labels or "")):
+        if str(match.path) not in used and not match.path.name.endswith(".aux.xml"):
+            found.fault("lone label", match.path, "has no image")
+
+
+def _refuse_shared(found: Found) -> None:
+    """Tell images that come twice, and label files that several images claim."""
+    images = Counter(pair.image for pair in found.pairs)
+    for image, count in images.items():
+        if count > 1:
+            splits = [pair.split for pair in found.pairs if pair.image == image]
+            found.fault("duplicate", image, f"comes {count} times ({', '.join(splits)})")
+    claims: dict[tuple[str, str], list[str]] = {}
+    for pair in found.pairs:
+        claims.setdefault((pair.labels, pair.key), []).append(pair.image)
+    for (labels, key), claimants in claims.items():
+        different = sorted(set(claimants))
+        if len(different) > 1:
+            names = ", ".join(map(found.short, different))
+            found.fault("duplicate", labels, f"{key or 'is'} the label of several images: {names}")
+
+
+def _pair(name: str, image: Path, labels: Path, split: Split, encoding: Encoding) -> Pair:
+    return Pair(name=name, image=str(image), labels=str(labels), split=split, encoding=encoding)
+
+
+def runs_of(path: str, encoding: RleLabels) -> dict[str, str]:
+    """The run lengths of a table by the names of images; each table is read once.
+
+    Raises:
+        LabelError: If it is no such table.
+    """
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        raise LabelError(path, (error.strerror or str(error)).lower(), "Check ROOT") from error
+    return _read_table(path, encoding.columns, (status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(_KEPT_TABLES)
+def _read_table(
+    path: str,
+    columns: tuple[str, str] | None,
+    stamp: tuple[int, int],  # noqa: ARG001 - tells a changed file
+) -> dict[str, str]:
+    name, runs = columns or (None, None)
+    return read_rle_table(path, name=name, runs=runs)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number and text of the lines of a list that are neither empty nor comments."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LabelError(path, "is no text", "Give a list, a name a line") from error
+    except OSError as error:
+        problem = (error.strerror or str(error)).lower()
+        raise LabelError(
+            path, f"is a list that cannot be read ({problem})", "Check ROOT"
+        ) from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield number, line.strip()
+
+
+def _match(root: Path, pattern: str, *, literal: bool = False) -> list[_Image]:
+    """The files below a folder that a pattern fits, in order of name; hidden ones never."""
+    if literal:
+        return [_Image(root / pattern, ())] if (root / pattern).is_file() else []
+    places: list[tuple[Path, tuple[str, ...]]] = [(root, ())]
+    for part in PurePosixPath(pattern).parts:
+        if "*" not in part:
+            places = [(place / part, texts) for place, texts in places]
+            continue
+        fits = re.compile("(.+?)".join(map(re.escape, part.split("*")))).fullmatch
+        places = [
+            (place / name, (*texts, *match.groups()))
+            for place, texts in places
+            for name in _names(place)
+            if (match := fits(name))
+        ]
+    return [_Image(path, texts) for path, texts in places if path.is_file()]
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError:
+        return []
