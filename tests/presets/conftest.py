@@ -1,11 +1,14 @@
 """Tiny faithful copies of the layouts of published data sets."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
+
+from geoseg.datasets import DatasetTileOptions, check_dataset, tile_dataset
 
 DRIVERS = {".png": "PNG", ".tif": "GTiff", ".tiff": "GTiff", ".jpg": "JPEG"}
 
@@ -66,3 +69,33 @@ def layout(tmp_path):
     root = tmp_path / "root"
     root.mkdir()
     return Layout(root)
+
+
+@pytest.fixture
+def check(layout):
+    """`check("loveda")`: the report on what lies in the layout."""
+    return lambda name: check_dataset(name, layout.root, jobs=1)
+
+
+@pytest.fixture
+def tile(layout, tmp_path):
+    """`tile("loveda", size=8)`: the tile set of what lies in the layout."""
+
+    def cut(name, size=8, **options):
+        options = DatasetTileOptions(size=size, jobs=1, **options)
+        return tile_dataset(name, layout.root, tmp_path / "tiles", options)
+
+    return cut
+
+
+@pytest.fixture
+def masks():
+    """`masks(tiles, "train")`: masks of the tiles by (stem of the image, row, col)."""
+
+    def read(tiles, split):
+        return {
+            (Path(t.scene).stem, t.row, t.col): tiles.read_tile(t)[1][: t.height, : t.width]
+            for t in tiles.split(split)
+        }
+
+    return read
