@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from logging.handlers import MemoryHandler
@@ -177,7 +177,7 @@ def recorded() -> Iterator[Callable[[Path], None]]:
         return record.levelno >= level or not record.name.startswith("geoseg")
 
     def begin(path: Path) -> None:
-        file = logging.FileHandler(path, encoding="utf-8")
+        file = _LogFile(path, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         kept.setTarget(file)
         kept.flush()
@@ -196,8 +196,16 @@ def recorded() -> Iterator[Callable[[Path], None]]:
             other.removeFilter(is_asked_for)
         if kept.target is not None:
             kept.flush()
-            kept.target.close()
+            with suppress(OSError):
+                kept.target.close()
         kept.close()
+
+
+class _LogFile(logging.FileHandler):
+    """Loses lines where the disk is full: checkpoints tell of it, and whether training ends."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Do without the traceback that logging prints."""
 
 
 def _read(path: Path) -> dict[str, Any]:

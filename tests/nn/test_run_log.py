@@ -5,6 +5,7 @@ import logging
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -133,6 +134,15 @@ def test_a_log_that_is_never_named_writes_nothing(tmp_path):
     with recorded():
         logging.getLogger("geoseg").warning("lost")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+def test_a_full_disk_is_left_to_others_to_tell(capfd):
+    with recorded() as begin:
+        begin(Path("/dev/full"))
+        for line in ("one", "two"):
+            logging.getLogger("geoseg").info(line)
+    assert "Error" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
