@@ -123,7 +123,9 @@ def test_ground_floors_never_name_torch(name):
     assert not third_party(name) & LEARNING
 
 
-@pytest.mark.parametrize("job", ["geoseg.tile", "geoseg.vectorize", "geoseg.relabel"])
+@pytest.mark.parametrize(
+    "job", ["geoseg.tile", "geoseg.vectorize", "geoseg.relabel", "geoseg.datasets"]
+)
 def test_light_jobs_never_reach_torch(job):
     if job not in FILES:
         pytest.skip(f"{job} is not built yet")
@@ -154,7 +156,8 @@ def test_help_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "command", ["tile", "train", "predict", "vectorize", "evaluate", "info", "models"]
+    "command",
+    ["tile", "train", "predict", "vectorize", "evaluate", "info", "models", "datasets"],
 )
 def test_help_of_a_command_loads_nothing_heavy(command):
     code = f"from geoseg_cli.main import main\nassert main([{command!r}, '--help']) == 0"

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("geoseg_cli.evaluate", "Compare class rasters with labels."),
     "models": ("geoseg_cli.models", "List the architectures and encoders, and what they cost."),
     "import": ("geoseg_cli.import_", "Make a model bundle from the weights of another tool."),
+    "datasets": ("geoseg_cli.datasets", "List, check and tile published data sets, or your own."),
     "preview": ("geoseg_cli.preview", "Draw a quick look of rasters and polygons."),
     "demo": ("geoseg_cli.demo", "Run the whole path on the sample data."),
 }

@@ -132,7 +132,7 @@ def command(
         size=size,
         stride=stride,
         count=count,
-        weights=_weights(weights),
+        weights=class_weights(weights),
         split=_three(split),
         split_by=split_by,
         block=block,
@@ -147,6 +147,7 @@ def command(
         expand_palette=scene.expand_palette,
         assume_crs=scene.assume_crs,
         trust_vrt=scene.trust_vrt,
+        npy_axes=scene.npy_axes,
         jobs=jobs,
         overwrite=overwrite,
     )
@@ -156,7 +157,7 @@ def command(
 
         options.print_json(describe(tiles.root))
     else:
-        _print_tiles(tiles)
+        print_tiles(tiles)
 
 
 def _three(split: tuple[float, ...]) -> tuple[float, float, float]:
@@ -167,14 +168,20 @@ def _three(split: tuple[float, ...]) -> tuple[float, float, float]:
     return split[0], split[1], split[2]
 
 
-def _weights(pairs: tuple[tuple[str, str], ...]) -> dict[str, float] | None:
+def class_weights(pairs: tuple[tuple[str, str], ...]) -> dict[str, float] | None:
+    """The weights of classes by name, of `CLASS=W` as typed.
+
+    Raises:
+        click.BadParameter: If one is no number.
+    """
     try:
         return {name: float(text) for name, text in pairs} or None
     except ValueError as error:
         raise click.BadParameter(f"{error}.", param_hint="'--weight'") from None
 
 
-def _print_tiles(tiles: TileSet) -> None:
+def print_tiles(tiles: TileSet) -> None:
+    """Print how many tiles of which classes each split has."""
     click.echo(f"{len(tiles.tiles)} tiles -> {tiles.root}")
     for split in ("train", "val", "test"):
         classes = tiles.class_counts[split]

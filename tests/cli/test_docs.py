@@ -14,11 +14,17 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OF_OTHERS = {"--editable", "--index-url", "--extra-index-url"}
 
 
+def with_subcommands(command):
+    """A command, and all that stand below it."""
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    return [command, *(each for sub in below for each in with_subcommands(sub))]
+
+
 def all_options():
     found = {"--help", "--version"}
     for module, _ in COMMANDS.values():
-        command = import_module(module).command
-        found.update(text for param in command.params for text in param.opts)
+        for command in with_subcommands(import_module(module).command):
+            found.update(text for param in command.params for text in param.opts)
     return found
 
 
@@ -29,7 +35,9 @@ def test_a_command_has_the_help_of_the_list(name):
     assert isinstance(command, click.Command)
     assert command.name == name
     assert command.help.splitlines()[0].rstrip(".").startswith(text.rstrip(".").split(",")[0][:20])
-    assert all(param.help for param in command.params if isinstance(param, click.Option))
+    for each in with_subcommands(command):
+        assert each.help
+        assert all(param.help for param in each.params if isinstance(param, click.Option))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
