@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.windows import Window
 
 from geoseg.errors import LabelError, LegendError, SceneError
 from geoseg.geo.dataset_pairs import Pair, runs_of
+from geoseg.geo.dataset_pixels import (
+    MatReader,
+    PixelSource,
+    RasterReader,
+    RleReader,
+    decode,
+    read_mat,
+    strips,
+)
 from geoseg.geo.dataset_tables import (
     ColorLabels,
     IndexLabels,
@@ -26,172 +32,11 @@ from geoseg.geo.grid import Grid
 from geoseg.geo.label_sources import LabelSource, PolygonSource
 from geoseg.geo.labels import LabelOptions, Labels
 from geoseg.geo.legend import Legend
-from geoseg.geo.mat_labels import read_mat_labels
 from geoseg.geo.matching import pack_colors, raster_colors, raster_values
-from geoseg.geo.nearest import integer_offset
 from geoseg.geo.palettes import rgb_color
 from geoseg.geo.raster import Scene, SceneOptions
-from geoseg.geo.rle import decode_runs
-from geoseg.geo.values import count_values, list_counts
+from geoseg.geo.values import count_values
 from geoseg.geo.vector import has_shapes
-
-_STRIP_PIXELS = 4 << 20
-_KEPT_ARRAYS = 16
-"""Decoded MATLAB files and run lengths that are kept for the next window of the same image."""
-
-Keys = npt.NDArray[np.int64]
-"""What stands in a label file: numbers, or colours packed as 0xRRGGBB."""
-
-Bools = npt.NDArray[np.bool_]
-
-
-class _Reader(Protocol):
-    """Reads what stands in a label file."""
-
-    def read(self, window: Window) -> tuple[Keys, Bools]:
-        """Keys (height, width), and where there are any."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PixelSource:
-    """A label for each pixel of one image; it lies on the image's own grid and no other."""
-
-    path: str
-    """The label file, or the table and the name in it, for messages."""
-
-    grid: Grid
-    """Of the image."""
-
-    legend: Legend
-    """The classes."""
-
-    table: dict[int, int]
-    """Class value, or `ignore`, of each key that is known."""
-
-    reader: _Reader
-    """Gives the keys."""
-
-    by_color: bool = False
-    """Whether keys are colours."""
-
-    def mask(self, grid: Grid) -> npt.NDArray[Any]:
-        """Class values (height, width) of a part of the image.
-
-        Raises:
-            LabelError: If they hold what means no class, or the grid is not a part of the image.
-        """
-        offset = integer_offset(self.grid, grid)
-        if offset is None:
-            raise LabelError(self.path, "lies on another grid", "Read the image at its own pixels")
-        keys, valid = self._read(Window(offset[1], offset[0], grid.width, grid.height))
-        mask = np.full(grid.shape, self.legend.ignore, self.legend.dtype)
-        classes, known = self._lookup(keys[valid])
-        if not known.all():
-            self.check()
-        mask[valid] = classes
-        return mask
-
-    def touches(self, grid: Grid) -> bool:
-        """Whether it is of the same image."""
-        return integer_offset(self.grid, grid) is not None
-
-    def check(self) -> None:
-        """Read all labels and refuse what means no class.
-
-        Raises:
-            LabelError: If there is any; all of it is listed with its pixels.
-        """
-        unknown = self.count()[1]
-        if unknown:
-            what = "colours" if self.by_color else "values"
-            names = ", ".join(self.legend.names)
-            raise LabelError(
-                self.path,
-                f"{what} that are not in the legend: {list_counts(unknown, 'pixels')}",
-                f"Add them to the `from` of a class ({names}), or to `ignore` of [labels]",
-            )
-
-    def count(self) -> tuple[dict[int, int], dict[str, int]]:
-        """Count the pixels of the whole image.
-
-        Returns:
-            Pixels of each class value and of `ignore`; and of what means no class, as written.
-        """
-        known: Counter[int] = Counter({self.legend.ignore: 0})
-        unknown: Counter[str] = Counter()
-        for window in _strips(self.grid):
-            keys, valid = self._read(window)
-            known[self.legend.ignore] += int(valid.size - np.count_nonzero(valid))
-            for key, pixels in count_values(keys[valid]).items():
-                if key in self.table:
-                    known[self.table[key]] += pixels
-                else:
-                    unknown[f"#{key:06x}" if self.by_color else str(key)] += pixels
-        return dict(known), dict(unknown)
-
-    def _read(self, window: Window) -> tuple[Keys, Bools]:
-        try:
-            return self.reader.read(window)
-        except SceneError as error:
-            raise LabelError(error.subject, error.problem, error.cure) from error
-
-    @cached_property
-    def _known(self) -> tuple[Keys, npt.NDArray[Any]]:
-        keys = sorted(self.table)
-        classes = np.array([self.table[key] for key in keys], self.legend.dtype)
-        return np.array(keys, np.int64), classes
-
-    def _lookup(self, keys: Keys) -> tuple[npt.NDArray[Any], Bools]:
-        known, classes = self._known
-        place = np.minimum(np.searchsorted(known, keys), known.size - 1)
-        return classes[place], known[place] == keys
-
-
-@dataclass(frozen=True, kw_only=True)
-class _RasterReader:
-    """Numbers or colours of a label image."""
-
-    scene: Scene
-    by_color: bool
-    threshold: int | None
-
-    def read(self, window: Window) -> tuple[Keys, Bools]:
-        raster = self.scene.read(window)
-        data = raster.data
-        if data.dtype.kind == "f" and not np.array_equal(np.floor(data), data):
-            raise LabelError(self.scene.path, "holds fractions, not classes", "Round it first")
-        if self.threshold is not None:
-            data = np.where(data >= self.threshold, 255, 0)
-        if self.by_color:
-            return pack_colors(data), raster.valid
-        return data[0].astype(np.int64), raster.valid
-
-
-@dataclass(frozen=True, kw_only=True)
-class _MatReader:
-    """Numbers of a MATLAB file."""
-
-    path: str
-    variable: str
-
-    def read(self, window: Window) -> tuple[Keys, Bools]:
-        array = _read_mat(self.path, self.variable, file_stamp(self.path))
-        keys = array[window.toslices()].astype(np.int64)
-        return keys, np.ones(keys.shape, np.bool_)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _RleReader:
-    """0 and 1 of run lengths."""
-
-    subject: str
-    runs: str
-    shape: tuple[int, int]
-
-    def read(self, window: Window) -> tuple[Keys, Bools]:
-        array = _decode(self.runs, self.shape, self.subject)
-        keys = array[window.toslices()].astype(np.int64)
-        return keys, np.ones(keys.shape, np.bool_)
 
 
 class _Background:
@@ -247,7 +92,7 @@ def count_classes(labels: Labels, scene: Scene) -> tuple[dict[int, int], dict[st
     if isinstance(labels.source, PixelSource):
         return labels.source.count()
     counts: Counter[int] = Counter({labels.legend.ignore: 0})
-    for window in _strips(scene.grid):
+    for window in strips(scene.grid):
         counts.update(count_values(labels.mask(scene.grid.crop(window))))
     return dict(counts), {}
 
@@ -278,7 +123,7 @@ def _open_raster(
         table.setdefault(int(labels.nodata), legend.ignore)
     # A nodata value hides no class: the description says what a number means.
     labels = replace(labels, grid=scene.grid, nodata_values=(None,) * labels.count)
-    reader = _RasterReader(scene=labels, by_color=by_color, threshold=encoding.threshold)
+    reader = RasterReader(scene=labels, by_color=by_color, threshold=encoding.threshold)
     return PixelSource(
         path=pair.labels,
         grid=scene.grid,
@@ -303,14 +148,14 @@ def _open_label_image(path: str, band: int | None, *, expand: bool) -> Scene:
 
 
 def _open_mat(pair: Pair, scene: Scene, legend: Legend, encoding: MatLabels) -> PixelSource:
-    array = _read_mat(pair.labels, encoding.variable, file_stamp(pair.labels))
+    array = read_mat(pair.labels, encoding.variable, file_stamp(pair.labels))
     _check_size(pair, array.shape, scene)
     return PixelSource(
         path=pair.labels,
         grid=scene.grid,
         legend=legend,
         table=_numbers(legend, encoding),
-        reader=_MatReader(path=pair.labels, variable=encoding.variable),
+        reader=MatReader(path=pair.labels, variable=encoding.variable),
     )
 
 
@@ -321,13 +166,13 @@ def _open_runs(pair: Pair, scene: Scene, legend: Legend, encoding: RleLabels) ->
         )
     subject = f"{pair.labels}, {pair.key}"
     runs = runs_of(pair.labels, encoding)[pair.key]
-    _decode(runs, scene.grid.shape, subject)
+    decode(runs, scene.grid.shape, subject)
     return PixelSource(
         path=subject,
         grid=scene.grid,
         legend=legend,
         table={0: legend.background.value, 1: legend.foreground[0].value},
-        reader=_RleReader(subject=subject, runs=runs, shape=scene.grid.shape),
+        reader=RleReader(subject=subject, runs=runs, shape=scene.grid.shape),
     )
 
 
@@ -377,19 +222,3 @@ def _check_size(pair: Pair, shape: tuple[int, ...], scene: Scene) -> None:
         raise SizeError(
             pair.labels, f"has {shape[0]} x {shape[1]} pixels, its image {height} x {width}"
         )
-
-
-def _strips(grid: Grid) -> Iterator[Window]:
-    rows = max(_STRIP_PIXELS // grid.width, 1)
-    for top in range(0, grid.height, rows):
-        yield Window(0, top, grid.width, min(rows, grid.height - top))
-
-
-@lru_cache(_KEPT_ARRAYS)
-def _read_mat(path: str, variable: str, stamp: tuple[int, int]) -> npt.NDArray[Any]:  # noqa: ARG001
-    return read_mat_labels(path, variable)
-
-
-@lru_cache(_KEPT_ARRAYS)
-def _decode(runs: str, shape: tuple[int, int], subject: str) -> Bools:
-    return decode_runs(runs, shape, subject)

@@ -147,7 +147,7 @@ def _begin(description: Description, root: Path) -> Path:
 
 def _find_part(part: Part, encoding: Encoding, split: Split, found: Found) -> None:
     everything = _match(found.root, part.images or "")
-    if not everything:
+    if not everything and part.labels is not None:
         found.fault("missing image", part.images, f"no image of {split} fits this pattern")
     images = _select([replace(i, name=i.fill(part.name)) for i in everything], part, found)
     if part.labels is None:
@@ -292,20 +292,26 @@ def _tell_lone(pairs: Sequence[Pair], part: Part, encoding: Encoding, found: Fou
 
 
 def _refuse_shared(found: Found) -> None:
-    """Tell images that come twice, and label files that several images claim."""
-    images = Counter(pair.image for pair in found.pairs)
-    for image, count in images.items():
-        if count > 1:
-            splits = [pair.split for pair in found.pairs if pair.image == image]
-            found.fault("duplicate", image, f"comes {count} times ({', '.join(splits)})")
-    claims: dict[tuple[str, str], list[str]] = {}
+    """Tell images that come twice and labels that several images claim; neither is a pair."""
+    by_image: dict[str, list[Pair]] = {}
+    by_labels: dict[tuple[str, str], list[Pair]] = {}
     for pair in found.pairs:
-        claims.setdefault((pair.labels, pair.key), []).append(pair.image)
-    for (labels, key), claimants in claims.items():
-        different = sorted(set(claimants))
-        if len(different) > 1:
-            names = ", ".join(map(found.short, different))
-            found.fault("duplicate", labels, f"{key or 'is'} the label of several images: {names}")
+        by_image.setdefault(pair.image, []).append(pair)
+        by_labels.setdefault((pair.labels, pair.key), []).append(pair)
+    doubled: set[str] = set()
+    for image, pairs in by_image.items():
+        if len(pairs) > 1:
+            splits = ", ".join(pair.split for pair in pairs)
+            found.fault("duplicate", image, f"comes {len(pairs)} times ({splits})")
+            doubled.add(image)
+    for (labels, key), pairs in by_labels.items():
+        images = sorted({pair.image for pair in pairs})
+        if len(images) > 1:
+            names = ", ".join(map(found.short, images))
+            what = f"{key} is" if key else "is"
+            found.fault("duplicate", labels, f"{what} the label of several images: {names}")
+            doubled.update(images)
+    found.pairs = [pair for pair in found.pairs if pair.image not in doubled]
 
 
 def _pair(name: str, image: Path, labels: Path, split: Split, encoding: Encoding) -> Pair:
