@@ -16,8 +16,10 @@ ISPRS = {  # the colours of the contests' page and of torchgeo's Potsdam2D and V
 
 
 def square(*rows):
-    """GeoJSON of rectangles: west, south, east, north in degrees."""
-    rings = [[[w, s], [e, s], [e, n], [w, n], [w, s]] for w, s, e, n in rows]
+    """GeoJSON of rectangles with heights: west, south, east, north in degrees."""
+    rings = [
+        [[w, s, 0.0], [e, s, 0.0], [e, n, 0.0], [w, n, 0.0], [w, s, 0.0]] for w, s, e, n in rows
+    ]
     shapes = [{"type": "Polygon", "coordinates": [ring]} for ring in rings]
     features = [{"type": "Feature", "properties": {}, "geometry": shape} for shape in shapes]
     return json.dumps({"type": "FeatureCollection", "features": features})
@@ -36,6 +38,7 @@ def isprs(name, train, test, images, labels, bands):
         },
         keys=ISPRS | {"#000000": None},
         bands=bands,
+        georeferenced=name == "potsdam",  # its labels have no place, whatever the images have
     )
 
 
@@ -229,7 +232,7 @@ REMOTE_SENSING = [
         },
         texts={
             "SN1_buildings/train/geojson/Geo_AOI_1_RIO_img1.geojson": square((2, 48, 3, 49)),
-            "SN1_buildings/train/geojson/Geo_AOI_1_RIO_img12.geojson": square(),
+            "SN1_buildings/train/geojson/Geo_AOI_1_RIO_img12.geojson": "",  # no building
         },
         truth=buildings(4 * 4, 2),  # four pixels a degree
         unlabelled={"test": ["SN1_buildings/test/3band/3band_AOI_2_RIO_img1.tif"]},

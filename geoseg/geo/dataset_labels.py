@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -176,8 +177,13 @@ def _open_runs(pair: Pair, scene: Scene, legend: Legend, encoding: RleLabels) ->
     )
 
 
+def _is_blank(path: str) -> bool:
+    """Whether it is GeoJSON of no bytes, which SpaceNet has for images without any building."""
+    return path.lower().endswith((".geojson", ".json")) and Path(path).stat().st_size == 0
+
+
 def _open_polygons(pair: Pair, scene: Scene, legend: Legend, encoding: PolygonLabels) -> Labels:
-    if not has_shapes(pair.labels, encoding.layer):
+    if _is_blank(pair.labels) or not has_shapes(pair.labels, encoding.layer):
         fill = legend.ignore if legend.background is None else legend.background.value
         empty = _Background(fill, legend.dtype)
         return Labels(path=pair.labels, legend=legend, source=empty)
