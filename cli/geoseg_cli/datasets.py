@@ -233,6 +233,8 @@ def _lines(description: Description) -> Iterator[str]:
             count = "" if part.pairs is None else f"{part.pairs} pairs: "
             yield _line(split, f"{count}{part.images or part.list_}")
             yield _line("", part.labels or ("" if part.list_of == "pairs" else "(no labels)"))
+    if not about.licence and about.page:
+        yield _line("licence", "not known here; see the page")
     for key, value in about.model_dump().items():
         values = value if isinstance(value, tuple | list) else [value]
         for place, text in enumerate(filter(None, values)):
