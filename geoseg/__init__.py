@@ -78,7 +78,7 @@ _HOMES = {
     "vectorize": "geoseg.vectorize",
 }
 
-_MODULES = ("datasets", "models")
+_MODULES = ("datasets", "models", "relabel")
 """Modules that are offered as they are: `geoseg.models.get_model(...)`."""
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the same names, written once

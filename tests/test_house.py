@@ -141,7 +141,7 @@ def loaded_by(code, names):
     return set(done.stdout.rsplit("LOADED", 1)[1].split())
 
 
-@pytest.mark.parametrize("job", ["tile", "vectorize"])
+@pytest.mark.parametrize("job", ["tile", "vectorize", "relabel"])
 def test_importing_a_light_job_does_not_load_torch(job):
     assert loaded_by(f"import geoseg\ngeoseg.{job}", {"torch"}) == set()
 
@@ -157,7 +157,7 @@ def test_help_loads_nothing_heavy():
 
 @pytest.mark.parametrize(
     "command",
-    ["tile", "train", "predict", "vectorize", "evaluate", "info", "models", "datasets"],
+    ["tile", "train", "predict", "vectorize", "evaluate", "info", "models", "datasets", "relabel"],
 )
 def test_help_of_a_command_loads_nothing_heavy(command):
     code = f"from geoseg_cli.main import main\nassert main([{command!r}, '--help']) == 0"

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("geoseg_cli.train", "Train a network from a TOML file."),
     "predict": ("geoseg_cli.predict", "Predict class maps of scenes with a trained model."),
     "vectorize": ("geoseg_cli.vectorize", "Turn a class raster into polygons."),
+    "relabel": ("geoseg_cli.relabel", "Recode label images, run lengths, votes, lists of names."),
     "evaluate": ("geoseg_cli.evaluate", "Compare class rasters with labels."),
     "models": ("geoseg_cli.models", "List the architectures and encoders, and what they cost."),
     "import": ("geoseg_cli.import_", "Make a model bundle from the weights of another tool."),

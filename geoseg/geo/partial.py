@@ -60,7 +60,7 @@ def create(path: Path, profile: RasterProfile) -> DatasetWriter:
             compress="deflate",
             zlevel=1,
             bigtiff="if_safer",
-            photometric="minisblack",
+            photometric="rgb" if profile.is_rgb else "minisblack",
         )
     try:
         _describe(dataset, profile)

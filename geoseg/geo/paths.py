@@ -10,12 +10,18 @@ from pathlib import Path
 from geoseg.errors import SceneError
 from geoseg.geo.gdal import is_remote
 
-SUFFIXES = (".tif", ".tiff", ".vrt", ".png", ".jpg", ".jpeg", ".jp2", ".img")
+SUFFIXES = (".tif", ".tiff", ".vrt", ".png", ".jpg", ".jpeg", ".jp2", ".img", ".npy")
 """What counts as a scene where a folder is given."""
 
 
-def find_scenes(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+def find_scenes(
+    paths: Iterable[str | os.PathLike[str]], suffixes: tuple[str, ...] = SUFFIXES
+) -> list[str]:
     """Turn what a user typed into scenes: files, URLs, globs, folders, and `@list.txt`.
+
+    Args:
+        paths: What was typed.
+        suffixes: What counts as a scene where a folder is given, in lower case.
 
     Returns:
         Paths without repeats; those of one glob or folder in order of name.
@@ -25,28 +31,30 @@ def find_scenes(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     """
     found: list[str] = []
     for path in paths:
-        found.extend(_expand(os.fspath(path)))
+        found.extend(_expand(os.fspath(path), suffixes))
     return list(dict.fromkeys(found))
 
 
-def _expand(entry: str) -> list[str]:
+def _expand(entry: str, suffixes: tuple[str, ...]) -> list[str]:
     if entry.startswith("@"):
-        return _expand_list(entry)
+        return _expand_list(entry, suffixes)
     if is_remote(entry):
         return [entry]
     entry = os.path.expanduser(entry)
     if os.path.isdir(entry):
-        matches = sorted(str(path) for path in Path(entry).iterdir() if _is_scene_name(path))
+        matches = sorted(
+            str(path) for path in Path(entry).iterdir() if _is_scene_name(path, suffixes)
+        )
     elif os.path.exists(entry):
         matches = [entry]
     else:
-        matches = _expand_glob(entry)
+        matches = _expand_glob(entry, suffixes)
     if not matches:
         raise SceneError(entry, "stands for no scene", "Check the path")
     return matches
 
 
-def _expand_list(entry: str) -> list[str]:
+def _expand_list(entry: str, suffixes: tuple[str, ...]) -> list[str]:
     """The scenes of a text file, one entry a line; empty lines and `#` lines are passed over."""
     try:
         text = Path(entry[1:]).expanduser().read_text(encoding="utf-8-sig")
@@ -59,18 +67,18 @@ def _expand_list(entry: str) -> list[str]:
     for line in lines:
         if line.startswith("@"):
             raise SceneError(entry, f"names another list, {line}", "Put its paths in directly")
-    return [path for line in lines for path in _expand(line)]
+    return [path for line in lines for path in _expand(line, suffixes)]
 
 
-def _expand_glob(pattern: str) -> list[str]:
+def _expand_glob(pattern: str, suffixes: tuple[str, ...]) -> list[str]:
     """Files of a glob; without a suffix of its own it passes over side files and folders."""
     names_suffix = not set("*?]") & set(Path(pattern).suffix or "*")
     return sorted(
         path
         for path in glob.glob(pattern, recursive=True)
-        if os.path.isfile(path) and (names_suffix or _is_scene_name(Path(path)))
+        if os.path.isfile(path) and (names_suffix or _is_scene_name(Path(path), suffixes))
     )
 
 
-def _is_scene_name(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _is_scene_name(path: Path, suffixes: tuple[str, ...]) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()

@@ -30,6 +30,9 @@ class RasterProfile:
     colormap: Mapping[int, Color] | None = None
     """Colours (red, green, blue, alpha) by value, for one band of uint8."""
 
+    is_rgb: bool = False
+    """Whether the three bands of uint8 are red, green and blue."""
+
     band_names: tuple[str, ...] = ()
     """One description a band, or none."""
 
