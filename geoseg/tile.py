@@ -11,6 +11,7 @@ from typing import Any
 from geoseg.errors import ConfigError
 from geoseg.geo.labelled import open_labelled
 from geoseg.geo.labels import LabelOptions
+from geoseg.geo.npy import NpyAxes
 from geoseg.geo.outputs import check_output_folder, publish_folder
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.raster import SceneOptions
@@ -93,6 +94,9 @@ class TileOptions:
     trust_vrt: bool = False
     """Whether a VRT may point out of its own folder."""
 
+    npy_axes: NpyAxes | None = None
+    """What the three axes of `.npy` scenes are; two are height and width."""
+
     jobs: int | None = None
     """Threads; None takes a thread per processor. The tiles do not depend on it."""
 
@@ -144,6 +148,7 @@ class TileOptions:
             assume_crs=self.assume_crs,
             expand_palette=self.expand_palette,
             trust_vrt=self.trust_vrt,
+            npy_axes=self.npy_axes,
         )
 
 

@@ -165,6 +165,11 @@ def scene(function: F) -> F:
         "--expand-palette", is_flag=True, help="Read paletted scenes as red, green, blue."
     )
     @click.option("--trust-vrt", is_flag=True, help="Let a VRT read files outside its folder.")
+    @click.option(
+        "--npy-axes",
+        type=click.Choice(["bhw", "hwb"]),
+        help="Axes of .npy scenes: bands, height, width, or height, width, bands.",
+    )
     @functools.wraps(function)
     def command(
         *,
@@ -173,6 +178,7 @@ def scene(function: F) -> F:
         assume_crs: str | None,
         expand_palette: bool,
         trust_vrt: bool,
+        npy_axes: Literal["bhw", "hwb"] | None,
         **arguments: object,  # whatever the command at hand takes
     ) -> object:
         from geoseg.geo.raster import SceneOptions
@@ -183,6 +189,7 @@ def scene(function: F) -> F:
             assume_crs=assume_crs,
             expand_palette=expand_palette,
             trust_vrt=trust_vrt,
+            npy_axes=npy_axes,
         )
         return function(scene=chosen, **arguments)
 

@@ -168,6 +168,7 @@ def _options(config: TrainConfig, device: torch.device, precision: Precision) ->
             bands=table.bands or None,
             resolution=table.resolution or data.resolution,
             assume_crs=table.assume_crs or data.assume_crs,
+            npy_axes=data.npy_axes,
         ),
         scale=table.scale,
         device=f"cuda:{device.index or 0}" if device.type == "cuda" else "cpu",

@@ -22,6 +22,7 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
 from geoseg.errors import SceneError
+from geoseg.geo.npy import NpyAxes, is_npy, npy_as_vrt
 from geoseg.geo.vrt import check_vrt
 
 DRIVERS = ["GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "ENVI", "AAIGrid", "BMP", "GPKG"]
@@ -57,12 +58,15 @@ def is_remote(path: str) -> bool:
     return "://" in path or path.startswith("/vsi")
 
 
-def open_dataset(path: str, *, trust_vrt: bool = False) -> DatasetReader:
+def open_dataset(
+    path: str, *, trust_vrt: bool = False, npy_axes: NpyAxes | None = None
+) -> DatasetReader:
     """Open a raster by a named driver.
 
     Args:
-        path: A file, a URL, or a `/vsi...` path.
+        path: A file, a URL, or a `/vsi...` path; a local `.npy` is an array of numpy.
         trust_vrt: Whether a VRT may reach out of its folder.
+        npy_axes: What the three axes of an array of numpy are.
 
     Returns:
         A new dataset, for the calling thread alone.
@@ -73,19 +77,24 @@ def open_dataset(path: str, *, trust_vrt: bool = False) -> DatasetReader:
     drivers = DRIVERS
     if not is_remote(path):
         _check_file(path)
-    if path.lower().endswith(".vrt"):
+    name, extra = path, {}
+    if is_npy(path) and not is_remote(path):
+        # Raw bands may lie anywhere only in this VRT, which is ours.
+        name, extra = npy_as_vrt(path, npy_axes), {"GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE": "ALL"}
+        drivers = ["VRT"]
+    elif path.lower().endswith(".vrt"):
         drivers = ["VRT"]
         if not trust_vrt:
             if is_remote(path):
                 raise SceneError(path, "is a remote VRT", "Give --trust-vrt if you know its source")
             check_vrt(Path(path))
     try:
-        with warnings.catch_warnings(), rasterio.Env():
+        with warnings.catch_warnings(), rasterio.Env(**extra):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             if is_remote(path):
                 return rasterio.open(path, driver=drivers[0])
             # rasterio.open takes one driver only; the class behind it takes a list.
-            dataset = DatasetReader(path, driver=drivers)
+            dataset = DatasetReader(name, driver=drivers)
             # GDAL looks for masks when first asked, and outside of an Env it would print on stderr
             # what it finds odd in a damaged file.
             _ = dataset.mask_flag_enums

@@ -34,7 +34,7 @@ from geoseg.geo.vector import VECTOR_SUFFIXES, crs_of, read_features, vector_lay
 
 logger = logging.getLogger(__name__)
 
-RASTER_SUFFIXES = (".tif", ".tiff", ".png", ".img", ".jp2", ".vrt", ".bmp", ".asc")
+RASTER_SUFFIXES = (".tif", ".tiff", ".png", ".img", ".jp2", ".vrt", ".bmp", ".asc", ".npy")
 """Suffixes of label rasters that are looked for in a folder; JPEG, which blurs classes, is not."""
 
 

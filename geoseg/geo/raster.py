@@ -34,6 +34,7 @@ from geoseg.geo.gdal import (
     reason,
 )
 from geoseg.geo.grid import Grid
+from geoseg.geo.npy import NpyAxes, is_npy
 from geoseg.geo.validity import (
     Validity,
     alpha_band,
@@ -85,6 +86,9 @@ class SceneOptions:
 
     trust_vrt: bool = False
     """Whether a VRT may point out of its own folder."""
+
+    npy_axes: NpyAxes | None = None
+    """What the three axes of arrays of numpy are; two are height and width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +149,8 @@ class Scene:
             ConfigError: If `assume_crs` is no CRS.
         """
         path, options = os.fspath(path), options or SceneOptions()
-        with open_dataset(path, trust_vrt=options.trust_vrt) as dataset:
+        trust, axes = options.trust_vrt, options.npy_axes
+        with open_dataset(path, trust_vrt=trust, npy_axes=axes) as dataset:
             return _describe(path, dataset, options)
 
     @property
@@ -205,7 +210,8 @@ class Scene:
         dataset = kept_handle(key)
         if dataset is not None:
             return dataset
-        source = open_dataset(self.path, trust_vrt=self.options.trust_vrt)
+        trust, axes = self.options.trust_vrt, self.options.npy_axes
+        source = open_dataset(self.path, trust_vrt=trust, npy_axes=axes)
         if self.options.resolution is not None:
             return keep_handle(key, self._warped(source))
         return keep_handle(key, source)
@@ -295,7 +301,7 @@ def _check_one_nodata(path: str, values: tuple[float | None, ...]) -> None:
 
 def _grid(path: str, dataset: DatasetReader, options: SceneOptions) -> Grid:
     crs, transform = dataset.crs, dataset.transform
-    plain_image = dataset.driver in {"PNG", "JPEG", "BMP"}
+    plain_image = dataset.driver in {"PNG", "JPEG", "BMP"} or is_npy(path)
     if options.assume_crs is not None and options.assume_crs.lower() == "none":
         crs, transform = None, Affine.identity()
     elif transform.is_identity and dataset.gcps[0]:

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from geoseg.geo.npy import NpyAxes
+from geoseg.nn.cropping import CropMode
 from geoseg.nn.drawing import SamplingName
 from geoseg.nn.models import architecture_choices, list_architectures
 from geoseg.nn.torchgeo_weights import encoder_of
@@ -63,6 +65,9 @@ class DataConfig(Table):
     assume_crs: str | None = None
     """CRS of scenes that have none; "none" takes them as plain pixels."""
 
+    npy_axes: NpyAxes | None = None
+    """What the three axes of `.npy` scenes are: "bhw" or "hwb"; two are height and width."""
+
     sampling: SamplingName = "uniform"
     """How often tiles, or windows of scenes, are drawn: `uniform` all alike; `balanced` so that
     classes come equally often; `rare` more of those with rare classes; `hard` more of those with
@@ -97,6 +102,10 @@ class DataConfig(Table):
     crop: int = Field(default=256, ge=1, le=MOST_PIXELS)
     """Side of a training sample in pixels."""
 
+    crop_mode: CropMode = "random"
+    """What becomes of an image for a sample: `random` crops, its `center`, the whole of it
+    by `resize` to the side, or the whole as it is (`none`), padded."""
+
     samples: int = Field(default=0, ge=0, le=MOST_SAMPLES)
     """Samples of an epoch; 0 takes every tile once, or as many windows as cover the scenes."""
 
@@ -117,10 +126,12 @@ class DataConfig(Table):
         if self.scenes and not self.labels:
             raise ValueError("scenes need labels")
         if self.tiles:
-            of_scenes = ("labels", "legend", "bands", "resolution")
+            of_scenes = ("labels", "legend", "bands", "resolution", "npy_axes")
             given = [key for key in of_scenes if getattr(self, key)]
             if given:
                 raise ValueError(f"{', '.join(given)}: of scenes; tile sets have their own")
+        if self.crop_mode != "random" and self.cat_max_ratio < 1:
+            raise ValueError(f"cat_max_ratio is of crops at random, crop_mode is {self.crop_mode}")
         if self.tile_weights is not None and not self.tiles:
             raise ValueError("tile_weights are of tiles, not of scenes")
         if self.ratios and len(self.ratios) != len(self.tiles):

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+CropMode = Literal["random", "center", "resize", "none"]
+"""What becomes of an image for a sample: a crop at random, its middle, the whole of it resized, or
+the whole as it is."""
 
 CROP_TRIES = 10
 """Crops drawn in search of one that no class covers too much of, the last of which is taken."""
@@ -79,3 +85,26 @@ def is_varied(class_pixels: npt.NDArray[np.int64], ratio: float) -> bool:
     """
     total = int(class_pixels.sum())
     return total > 0 and int(class_pixels.max()) <= ratio * total
+
+
+def resize_image(
+    image: npt.NDArray[Any], known: npt.NDArray[np.bool_], fill: npt.NDArray[np.float32], side: int
+) -> npt.NDArray[np.float32]:
+    """Scale an image to a square, bilinearly and without aliasing.
+
+    Args:
+        image: (bands, height, width) in raw units.
+        known: (bands, height, width) or (height, width), True where values are known.
+        fill: (bands, 1, 1) what stands elsewhere.
+        side: Rows and columns of the square.
+    """
+    values = torch.from_numpy(np.where(known, image, fill).astype(np.float32))[None]
+    square = functional.interpolate(values, (side, side), mode="bilinear", antialias=True)
+    resized: npt.NDArray[np.float32] = square[0].numpy()
+    return resized
+
+
+def resize_nearest(values: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
+    """Scale values (height, width) to a square: each pixel takes the one its centre lies in."""
+    rows, cols = (((np.arange(side) + 0.5) * length / side).astype(int) for length in values.shape)
+    return values[np.ix_(rows, cols)]

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from geoseg.errors import GeosegError, LabelError
 from geoseg.geo.legend import Legend
-from geoseg.nn.cropping import CropRule
+from geoseg.nn.cropping import CropRule, resize_image, resize_nearest
 from geoseg.nn.drawing import ANYWHERE
 from geoseg.nn.sampling import EpochSampler, SampleKey
 
@@ -134,6 +134,9 @@ class SampleForm:
     """Share of its labelled pixels that one class may cover before a crop at random is drawn
     again; the last of ten stays."""
 
+    resize: bool = False
+    """Whether pairs are scaled to the size, which must be a square, and not cropped."""
+
 
 class SampleDataset(Dataset[Batch]):
     """Pairs, cropped and padded to one size.
@@ -213,6 +216,8 @@ class SampleDataset(Dataset[Batch]):
         return {key: torch.from_numpy(array) for key, array in arrays.items()}
 
     def _crop(self, pair: Pair, rng: np.random.Generator, focus: int = ANYWHERE) -> Pair:
+        if self.form.resize:
+            return self._resize(pair)
         if self.form.random:
             value = None if focus == ANYWHERE else self.source.legend.values[focus]
             row, col = self._rule.place(pair.mask, rng, value)
@@ -227,6 +232,15 @@ class SampleDataset(Dataset[Batch]):
         return Pair(
             pair.name, pair.image[:, rows, cols], pair.mask[rows, cols], pair.valid[rows, cols]
         )
+
+    def _resize(self, pair: Pair) -> Pair:
+        side = self.form.height
+        if pair.mask.shape == (side, side):
+            return pair
+        known = np.isfinite(pair.image) & pair.valid if _is_float(pair.image) else pair.valid
+        image = resize_image(pair.image, known, self._fill, side)
+        mask, valid = resize_nearest(pair.mask, side), resize_nearest(pair.valid, side)
+        return Pair(pair.name, image, mask, valid)
 
     def _encode(self, pair: Pair) -> npt.NDArray[np.integer[Any]]:
         try:

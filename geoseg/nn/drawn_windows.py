@@ -79,7 +79,10 @@ class WindowSource:
 
     def cut(self, place: Place) -> Cut:
         """Read a window with its labels."""
-        return next(cut_windows(self.labelled[place.scene], [place.window], self.size))
+        return next(self._cuts(place, self.size))
+
+    def _cuts(self, place: Place, size: int) -> Iterator[Cut]:
+        return cut_windows(self.labelled[place.scene], [place.window], size)
 
     def count_classes(self, place: Place) -> npt.NDArray[np.int64]:
         """Pixels of each class (classes,) by the labels of a window alone, in legend order."""

@@ -27,6 +27,7 @@ _KEYS = {
     "data": {
         **_keys("data", *_LABELS, *_SCENES, "legend", "block"),
         "--label-crs": "data.assume_crs",
+        "--npy-axes": "data.npy_axes",
         "--size": "data.crop",
         "--split-by": "data.split",
         "--split": "data.val_share",
@@ -35,6 +36,7 @@ _KEYS = {
     "validate": {
         **_keys("validate", *_LABELS, *_SCENES, "scale", "window", "stride", "blend"),
         "--label-crs": "validate.assume_crs",
+        "--npy-axes": "data.npy_axes",
         **_ONLY_TILES,
     },
 }

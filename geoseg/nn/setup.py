@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -119,11 +119,12 @@ def prepare(config: TrainConfig, environment: ClusterEnvironment | None = None) 
     means = tuple(float(np.nan_to_num(mean)) for mean in data.stats.mean)
     fill = scaling.mean or means  # missing pixels are the same in training and in prediction
     crop, (height, width) = config.data.crop, data.shape
+    mode = config.data.crop_mode
     train_form = SampleForm(
-        height=crop, width=crop, fill=fill, seed=config.seed, random=True,
-        cat_max_ratio=config.data.cat_max_ratio,
+        height=crop, width=crop, fill=fill, seed=config.seed, random=mode == "random",
+        cat_max_ratio=config.data.cat_max_ratio, resize=mode == "resize",
     )  # fmt: skip
-    val_form = SampleForm(height=height, width=width, fill=fill, seed=config.seed, random=False)
+    val_form = replace(train_form, height=height, width=width, random=False, cat_max_ratio=1.0)
     return TrainSetup(
         config=config,
         data=data,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geoseg.errors import TileSetError
+from geoseg.errors import ConfigError, TileSetError
 from geoseg.geo.legend import Legend
 from geoseg.geo.stats import BandStats, BandStatsAccumulator
 from geoseg.geo.tileset import TileSet
@@ -131,7 +131,7 @@ def open_tiles(config: DataConfig) -> TrainingData:
     drawing = plan_draws(train, sets, config, weights)
     first = sets[0]
     cache_bytes = config.cache_mb * 2**20
-    side = max(tileset.size for tileset, _ in val)
+    side = _val_side(config, [tileset for tileset, _ in (*train, *val)])
     return TrainingData(
         train=CachedSource(TileSource(train), _bytes(train), cache_bytes * 3 // 4),
         val=CachedSource(TileSource(val), _bytes(val), cache_bytes // 4),
@@ -143,9 +143,28 @@ def open_tiles(config: DataConfig) -> TrainingData:
         dtype=first.dtype,
         class_pixels=_class_pixels(train),
         stats=_measure(train) if is_parted or len(sets) > 1 else first.stats,
-        resolution=first.resolution,
+        resolution=None if config.crop_mode == "resize" else first.resolution,
         crs=first.crs.to_wkt() if first.crs else None,
         fingerprint=fingerprint([*(s.fingerprint for s in sets), *(weights or ())]),
+    )
+
+
+def _val_side(config: DataConfig, sets: Sequence[TileSet]) -> int:
+    """Side of validation samples: they are whole, unless they are resized as in training."""
+    side = max(tileset.size for tileset in sets)
+    if config.crop_mode == "resize":
+        return config.crop
+    if config.crop_mode == "none" and side > config.crop:
+        raise too_large(f"tiles of {side}", side)
+    return side
+
+
+def too_large(what: str, side: int) -> ConfigError:
+    """That images are not seen whole in samples of the side told."""
+    return ConfigError(
+        "data.crop",
+        f"is smaller than {what} pixels, and data.crop_mode is none: they are never cropped",
+        f"Set it to {-(-side // 32) * 32}",
     )
 
 

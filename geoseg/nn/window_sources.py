@@ -12,7 +12,7 @@ from geoseg.geo.cutting import LabelledScene
 from geoseg.geo.labelled import open_labelled
 from geoseg.geo.labels import LabelOptions
 from geoseg.geo.paths import find_scenes
-from geoseg.geo.raster import SceneOptions
+from geoseg.geo.raster import Scene, SceneOptions
 from geoseg.geo.splits import Split, SplitOptions, SplitPlan, plan_splits
 from geoseg.geo.stats import BandStats, BandStatsAccumulator
 from geoseg.geo.windows import sliding_windows
@@ -22,6 +22,7 @@ from geoseg.nn.drawing import Drawing, tell_repeats
 from geoseg.nn.drawn_windows import DrawnSource, Place, WindowRule, WindowSource
 from geoseg.nn.option_keys import keys_for_options
 from geoseg.nn.sources import TrainingData, fingerprint
+from geoseg.nn.whole_images import WholeSource, check_whole
 
 _MEASURED_WINDOWS = 256
 _DEFAULT_VAL_SHARE = 0.2
@@ -41,6 +42,8 @@ def open_scenes(config: DataConfig, seed: int) -> TrainingData:
         ConfigError: If there is too little ground for two splits.
     """
     scenes = _open_labelled(config)
+    if config.crop_mode != "random":
+        return _open_whole(config, seed, scenes)
     first, grids = scenes[0].scene, [s.scene.grid for s in scenes]
     val_share = _DEFAULT_VAL_SHARE if config.val_share is None else config.val_share
     options = SplitOptions(
@@ -83,7 +86,10 @@ def _open_labelled(config: DataConfig) -> list[LabelledScene]:
         config.labels,
         config.legend,
         SceneOptions(
-            bands=config.bands or None, resolution=config.resolution, assume_crs=config.assume_crs
+            bands=config.bands or None,
+            resolution=config.resolution,
+            assume_crs=config.assume_crs,
+            npy_axes=config.npy_axes,
         ),
         LabelOptions(
             field=config.label_field,
@@ -93,6 +99,57 @@ def _open_labelled(config: DataConfig) -> list[LabelledScene]:
             assume_crs=config.assume_crs,
         ),
     )
+
+
+def _open_whole(config: DataConfig, seed: int, scenes: Sequence[LabelledScene]) -> TrainingData:
+    """Training data whose pairs are whole scenes."""
+    first = scenes[0].scene
+    for labelled in scenes:
+        check_whole(labelled, config)
+    val_share = _DEFAULT_VAL_SHARE if config.val_share is None else config.val_share
+    options = SplitOptions(
+        shares=(1 - val_share, val_share, 0.0),
+        by="scene" if config.split == "block" else config.split,
+        seed=seed,
+    )
+    plan = plan_splits([s.scene.grid for s in scenes], config.crop, config.crop, options)
+    parts: dict[Split, list[Place]] = {"train": [], "val": []}
+    for index, labelled in enumerate(scenes):
+        window = labelled.scene.grid.window
+        split = plan.assign(index, [window])[0]
+        if split in parts:
+            parts[split].append(Place(index, window))
+    for split, places in parts.items():
+        if not places:
+            raise ConfigError("data.val_share", f"no scene is left for {split}", "Give more scenes")
+    source, val_source = (WholeSource(scenes, places, config.crop) for places in parts.values())
+    for part, windows in (("train", source), ("val", val_source)):
+        _check_labelled(windows, part)
+    stats, class_pixels = _measure(source, seed)
+    drawing = _plan_draws(source, config)
+    room = config.cache_mb * 2**20
+    return TrainingData(
+        train=CachedSource(source, source.bytes, room * 3 // 4),
+        val=CachedSource(val_source, val_source.bytes, room // 4),
+        shape=(config.crop, config.crop),
+        samples=drawing.natural_count,
+        drawing=drawing,
+        legend=source.legend,
+        band_names=first.band_names,
+        dtype=first.dtype,
+        class_pixels=class_pixels,
+        stats=stats,
+        resolution=_resolution(config, first),
+        crs=first.grid.crs.to_wkt() if first.grid.crs else None,
+        fingerprint=fingerprint([_describe(s) for s in scenes]),
+    )
+
+
+def _resolution(config: DataConfig, scene: Scene) -> float | None:
+    """Metres per pixel as the network sees them; of resized scenes nobody can tell."""
+    if config.crop_mode == "resize" or not scene.grid.is_georeferenced:
+        return None
+    return scene.grid.ground_resolution()
 
 
 def _places(
@@ -111,7 +168,7 @@ def _places(
     return found
 
 
-def _plan_draws(source: DrawnSource, config: DataConfig) -> Drawing:
+def _plan_draws(source: WindowSource, config: DataConfig) -> Drawing:
     """How often each place comes; the labels of all are read only where it goes by class."""
     class_pixels = None
     if config.sampling in ("balanced", "rare"):
