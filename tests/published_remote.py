@@ -132,7 +132,8 @@ REMOTE_SENSING = [
         files={
             "train": both("Train/Urban/images_png/{}.png", "Train/Urban/masks_png/{}.png", "1366")
             + both("Train/Rural/images_png/{}.png", "Train/Rural/masks_png/{}.png", "0"),
-            "val": both("Val/Rural/images_png/{}.png", "Val/Rural/masks_png/{}.png", "2522"),
+            "val": both("Val/Rural/images_png/{}.png", "Val/Rural/masks_png/{}.png", "2522")
+            + both("Val/Urban/images_png/{}.png", "Val/Urban/masks_png/{}.png", "3514"),
         },
         unlabelled={"test": ["Test/Urban/images_png/4191.png"]},
         keys={0: None}
