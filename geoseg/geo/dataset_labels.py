@@ -28,7 +28,7 @@ from geoseg.geo.dataset_tables import (
     PolygonLabels,
     RleLabels,
 )
-from geoseg.geo.gdal import file_stamp
+from geoseg.geo.gdal import file_stamp, open_dataset
 from geoseg.geo.grid import Grid
 from geoseg.geo.label_sources import LabelSource, PolygonSource
 from geoseg.geo.labels import LabelOptions, Labels
@@ -119,6 +119,7 @@ def _open_raster(
             pair.labels, f"{found}, numbers are expected", 'Say encoding = "color", or band = 1'
         )
     _check_size(pair, labels.grid.shape, scene)
+    _check_place(pair, scene)
     table = _colors(legend, encoding) if by_color else _numbers(legend, encoding)
     if labels.nodata is not None and not by_color and float(labels.nodata).is_integer():
         table.setdefault(int(labels.nodata), legend.ignore)
@@ -219,6 +220,21 @@ def _claim(table: dict[int, int], key: int, legend: Legend, text: str) -> None:
         name = legend.class_of(table[key]).name
         raise LegendError(
             "labels.ignore", f'{text} also means class "{name}"', "Give that class its own `from`"
+        )
+
+
+def _check_place(pair: Pair, scene: Scene) -> None:
+    """Refuse labels that bear another place than their image; often only one bears any."""
+    with open_dataset(pair.labels) as dataset:
+        crs, transform = dataset.crs, dataset.transform
+    if scene.grid.crs is None or crs != scene.grid.crs:
+        return
+    col, row = ~scene.grid.transform @ (transform @ (0, 0))
+    if max(abs(col), abs(row)) >= 1:
+        raise LabelError(
+            pair.labels,
+            f"begins {row:.0f} rows and {col:.0f} columns away from its image",
+            "Check that both belong together",
         )
 
 
