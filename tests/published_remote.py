@@ -15,6 +15,9 @@ ISPRS = {  # the colours of the contests' page and of torchgeo's Potsdam2D and V
 }
 
 
+WHU = "3. The cropped image tiles and raster labels"
+
+
 def square(*rows):
     """GeoJSON of rectangles with heights: west, south, east, north in degrees."""
     rings = [
@@ -100,7 +103,7 @@ REMOTE_SENSING = [
         colors={"building": "#ffffff"},
         pairs={"train": 4736, "val": 1036, "test": 2416},
         files={
-            split: both(f"{split}/image/{{}}.tif", f"{split}/label/{{}}.tif", *names)
+            split: both(f"{WHU}/{split}/image/{{}}.tif", f"{WHU}/{split}/label/{{}}.tif", *names)
             for split, names in (("train", "01"), ("val", "2"), ("test", "3"))
         },
         keys={0: "not building", 255: "building"},

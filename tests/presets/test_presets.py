@@ -1,6 +1,7 @@
 """Every preset against what its publishers say, on the smallest true copy of its layout."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,8 @@ def test_classes_colors_and_counts_are_the_published_ones(case):
     assert legend.count == case.count
     assert legend.ignore == case.ignore
     assert {c.name: c.color for c in legend.classes}.items() >= case.colors.items()
+    # value 0 is background only where the data set has one, and not, say, a road
+    assert legend.background is None or legend.background.name.startswith(("background", "not "))
     assert description.about.page.startswith("http")
     assert all(source.startswith("http") for source in description.about.sources)
     assert description.about.sources
@@ -66,6 +69,17 @@ def test_a_copy_of_the_layout_is_found_whole(case, layout):
             name: n for name, n in expected[split].items() if name is not None
         }
         assert report.ignored[split] == expected[split][None]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_root_may_be_the_inner_folder_and_images_without_labels_be_absent(case, layout):
+    write_copy(replace(case, unlabelled={}), layout)
+    description = open_description(case.name)
+    inner = [layout.root / root for root in description.roots if (layout.root / root).is_dir()]
+    assert bool(inner) == bool(description.roots)
+    report = check_dataset(case.name, *(inner or [layout.root]), jobs=1)
+    assert report.faults == ()
+    assert sum(report.pairs.values()) == sum(map(len, case.files.values()))
 
 
 @pytest.mark.parametrize("case", ONE_LABEL_FILE_EACH, ids=str)
