@@ -129,6 +129,7 @@ COMMON_IMAGES = [
     Published(
         name="ade20k",  # https://github.com/CSAILVision/sceneparsing: objectInfo150, color150
         count=150,
+        digest="83310fd37c5fdb28",  # the first name of each line of objectInfo150.txt
         colors={"wall": "#787878", "building": "#b47878", "sky": "#06e6e6", "flag": "#5c00ff"},
         pairs={"train": 20210, "val": 2000},
         files={
@@ -168,6 +169,7 @@ COMMON_IMAGES = [
     Published(
         name="coco-stuff",  # https://github.com/nightrome/cocostuff: 171 classes, labels.txt less 1
         count=80 + 91,
+        digest="39e686fcb1a9ef57",  # labels.txt without the eleven that never occur
         colors={},  # none are published for things
         pairs={"train": 118287, "val": 5000},
         files={
@@ -200,6 +202,7 @@ COMMON_IMAGES = [
     mapillary(
         "2.0",
         "mapillary-vistas",
+        digest="305baed03076f229",
         count=70 + 46,  # with instances and stuff; 8 more are void or crowds (config_v2.0.json)
         colors={"Bird": "#a52a2a", "Road": "#804080", "Sky": "#4682b4", "Car": "#00008e"},
         keys={0: "Bird", 21: "Road", 30: "Person", 61: "Sky", 108: "Car", 122: "Static"}
@@ -209,6 +212,7 @@ COMMON_IMAGES = [
     mapillary(
         "1.2",
         "mapillary-vistas-1",
+        digest="baf2aa4b8319c8fc",
         count=65,  # and "unlabeled" (config_v1.2.json)
         colors={"Bird": "#a52a2a", "Road": "#804080", "Sky": "#4682b4", "Ego Vehicle": "#780a0a"},
         keys={0: "Bird", 13: "Road", 27: "Sky", 55: "Car", 64: "Ego Vehicle", 65: None},

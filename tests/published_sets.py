@@ -4,6 +4,7 @@ Figures, colours and paths stand here as they are published (the source beside e
 the descriptions that geoseg brings along, so that either checks the other.
 """
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -36,6 +37,8 @@ class Published:
     """Image files without labels by split."""
     texts: dict = field(default_factory=dict)
     """Lists and tables."""
+    digest: str = ""
+    """Of long lists, which would fill pages here: see `digest_of`; from the publishers' files."""
     ignore: int = 255
     bands: int = 3
     dtype: str = "uint8"
@@ -91,6 +94,12 @@ def _write_labels(path, labels, palette, layout):
         savemat(file, {"GTcls": {"Segmentation": labels.astype(np.uint8), "Boundaries": [[0]]}})
     else:
         layout.index(path, labels.astype(np.uint8), palette)
+
+
+def digest_of(legend, *, colored=True):
+    """SHA-256 of lines `value name #rrggbb`, the first 16 digits."""
+    lines = [f"{c.value} {c.name} {c.color}" if colored else f"{c.value} {c.name}" for c in legend]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def both(images, labels, *names):

@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from published_common import COMMON_IMAGES
 from published_remote import REMOTE_SENSING
-from published_sets import SHAPE, write_copy
+from published_sets import SHAPE, digest_of, write_copy
 
 from geoseg.datasets import DatasetTileOptions, check_dataset, tile_dataset
 from geoseg.geo.dataset_description import open_description, preset_names
@@ -48,6 +48,12 @@ def test_classes_colors_and_counts_are_the_published_ones(case):
     assert description.about.page.startswith("http")
     assert all(source.startswith("http") for source in description.about.sources)
     assert description.about.sources
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.digest], ids=str)
+def test_long_lists_are_the_published_ones(case):
+    legend = open_description(case.name).legend
+    assert digest_of(legend.classes, colored=bool(case.colors)) == case.digest
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
