@@ -15,7 +15,7 @@ from geoseg.geo.dataset_pairs import Fault, Found, Kind, Pair, find_pairs
 from geoseg.geo.dataset_tables import Description, ImageTable
 from geoseg.geo.gdal import open_dataset
 from geoseg.geo.raster import Scene, SceneOptions
-from geoseg.geo.splits import SPLITS, Split
+from geoseg.geo.splits import Split
 from geoseg.geo.values import list_counts
 from geoseg.geo.workers import Workers
 from geoseg.progress import Progress
@@ -109,7 +109,6 @@ class DatasetReport:
 def examine(
     description: Description,
     root: str | Path,
-    splits: Sequence[Split] = SPLITS,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[DatasetReport, list[Sample]]:
@@ -118,7 +117,6 @@ def examine(
     Args:
         description: What there should be.
         root: The folder it was unpacked in.
-        splits: Which splits to look through.
         jobs: Threads; None takes one per processor.
         progress: Where to report.
 
@@ -130,7 +128,7 @@ def examine(
         LabelError: If a list or a table of run lengths cannot be read.
         LegendError: If the legend does not suit the labels.
     """
-    found = find_pairs(description, root, splits)
+    found = find_pairs(description, root)
     progress = progress or Progress()
     with Workers(jobs) as workers:
         samples = list(

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.errors import LabelError, LegendError, SceneError
-from geoseg.geo.dataset_pairs import Pair, runs_of
+from geoseg.geo.dataset_files import runs_of
+from geoseg.geo.dataset_pairs import Pair
 from geoseg.geo.dataset_pixels import (
     MatReader,
     PixelSource,

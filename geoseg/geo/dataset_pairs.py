@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from geoseg.errors import ConfigError, LabelError
+from geoseg.geo.dataset_files import ImageFile, match_files, read_lines, runs_of
 from geoseg.geo.dataset_tables import Description, Encoding, Part, RleLabels, check_relative
-from geoseg.geo.rle_table import read_rle_table
-from geoseg.geo.splits import SPLITS, Split
+from geoseg.geo.splits import Split
 
 Kind = Literal[
     "missing image", "missing label", "lone label", "duplicate", "list", "image", "label",
@@ -23,7 +21,6 @@ Kind = Literal[
 ]  # fmt: skip
 """What can be wrong with a data set; the last four are found when the pixels are read."""
 
-_KEPT_TABLES = 8
 _SPLIT_WORDS = re.compile(r"\s+")
 
 
@@ -83,6 +80,9 @@ class Found:
     faults: list[Fault] = field(default_factory=list)
     """What is missing or doubled."""
 
+    claimed: set[tuple[str, str]] = field(default_factory=set)
+    """Label files, and lines of tables, that belong to an image, whatever is wrong with it."""
+
     def fault(self, kind: Kind, path: object, problem: str) -> None:
         """Add a fault; paths below the folder are shortened."""
         self.faults.append(Fault(kind=kind, path=self.short(path), problem=problem))
@@ -95,28 +95,12 @@ class Found:
             return str(path)
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
-    path: Path
-    wildcards: tuple[str, ...]
-    name: str = ""
-
-    def fill(self, pattern: str) -> str:
-        """A pattern with all that is known of the image in place of the braces."""
-        words = {str(i): text for i, text in enumerate(self.wildcards, start=1)}
-        words |= {"stem": self.path.stem, "file": self.path.name, "name": self.name}
-        return re.sub(r"{(\w+)}", lambda match: words.get(match[1], match[0]), pattern)
-
-
-def find_pairs(
-    description: Description, root: str | Path, splits: Iterable[Split] = SPLITS
-) -> Found:
+def find_pairs(description: Description, root: str | Path) -> Found:
     """Find the images of a data set, and the labels of each; no pixel is read.
 
     Args:
         description: What to look for.
         root: The folder the data set was unpacked in.
-        splits: Which splits to look for.
 
     Returns:
         The pairs that are whole, and what is missing, doubled, or left over.
@@ -126,13 +110,15 @@ def find_pairs(
         LabelError: If a list or a table of run lengths cannot be read.
     """
     found = Found(root=_begin(description, Path(root).expanduser()))
-    for split in splits:
+    for split in description.used_splits:
         for part in description.parts(split):
             encoding = description.encoding_of(part)
             if part.list_of == "pairs" and part.list_ is not None:
                 _find_listed(part, encoding, split, found)
             else:
                 _find_part(part, encoding, split, found)
+    found.claimed.update((pair.labels, pair.key) for pair in found.pairs)
+    _tell_lone(description, found)
     _refuse_shared(found)
     return found
 
@@ -146,25 +132,22 @@ def _begin(description: Description, root: Path) -> Path:
 
 
 def _find_part(part: Part, encoding: Encoding, split: Split, found: Found) -> None:
-    everything = _match(found.root, part.images or "")
+    everything = match_files(found.root, part.images or "")
     if not everything and part.labels is not None:
         found.fault("missing image", part.images, f"no image of {split} fits this pattern")
     images = _select([replace(i, name=i.fill(part.name)) for i in everything], part, found)
     if part.labels is None:
         found.unlabelled[split] += len(images)
         return
-    before = len(found.pairs)
     if isinstance(encoding, RleLabels):
         _pair_with_table(images, part, encoding, split, found)
     else:
         _pair_with_files(images, part, encoding, split, found)
-    if part.images and not (part.list_ or part.only or part.leave_out or part.except_list):
-        _tell_lone(found.pairs[before:], part, encoding, found)
 
 
-def _select(images: Sequence[_Image], part: Part, found: Found) -> list[_Image]:
+def _select(images: Sequence[ImageFile], part: Part, found: Found) -> list[ImageFile]:
     """The images of a part by its lists and patterns of names."""
-    by_name: dict[str, list[_Image]] = {}
+    by_name: dict[str, list[ImageFile]] = {}
     for image in images:
         by_name.setdefault(image.name, []).append(image)
     if part.list_ is not None:
@@ -174,7 +157,7 @@ def _select(images: Sequence[_Image], part: Part, found: Found) -> list[_Image]:
             found.fault("missing image", pattern, "no image of this name, which `only` lists")
     left_out = set()
     if part.except_list is not None:
-        left_out = {_known(line, by_name) for _, line in _lines(found.root / part.except_list)}
+        left_out = {_known(line, by_name) for _, line in read_lines(found.root / part.except_list)}
     chosen = []
     for name, same in by_name.items():
         is_chosen = not part.only or any(fnmatchcase(name, each) for each in part.only)
@@ -187,7 +170,7 @@ def _select(images: Sequence[_Image], part: Part, found: Found) -> list[_Image]:
 def _listed(path: Path, known: Mapping[str, object], found: Found) -> list[str]:
     """The names of a list that images have."""
     names: dict[str, None] = {}
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         name = _known(line, known)
         if name in names:
             found.fault("list", path, f"line {number} lists {line} again")
@@ -204,11 +187,11 @@ def _known(line: str, known: Mapping[str, object]) -> str:
 
 
 def _pair_with_files(
-    images: Sequence[_Image], part: Part, encoding: Encoding, split: Split, found: Found
+    images: Sequence[ImageFile], part: Part, encoding: Encoding, split: Split, found: Found
 ) -> None:
     for image in images:
         pattern = image.fill(part.labels or "")
-        matches = [m.path for m in _match(found.root, pattern, literal="*" not in pattern)]
+        matches = [m.path for m in match_files(found.root, pattern, literal="*" not in pattern)]
         if not matches:
             if part.unlabelled == "skip":
                 found.unlabelled[split] += 1
@@ -217,12 +200,13 @@ def _pair_with_files(
         elif len(matches) > 1:
             names = ", ".join(match.name for match in matches)
             found.fault("duplicate", image.path, f"has several label files: {names}")
+            found.claimed.update((str(match), "") for match in matches)
         else:
             found.pairs.append(_pair(image.name, image.path, matches[0], split, encoding))
 
 
 def _pair_with_table(
-    images: Sequence[_Image], part: Part, encoding: RleLabels, split: Split, found: Found
+    images: Sequence[ImageFile], part: Part, encoding: RleLabels, split: Split, found: Found
 ) -> None:
     path = found.root / (part.labels or "")
     table = runs_of(str(path), encoding)
@@ -241,7 +225,7 @@ def _find_listed(part: Part, encoding: Encoding, split: Split, found: Found) -> 
     """Pairs of a list that holds the paths of both."""
     path = found.root / (part.list_ or "")
     seen: set[str] = set()
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         words = _SPLIT_WORDS.split(line)
         if len(words) != 2:
             raise LabelError(
@@ -274,21 +258,35 @@ def _inside(path: Path, number: int, word: str) -> str:
         raise ConfigError(path, f"line {number}: {word} {error}") from error
 
 
-def _tell_lone(pairs: Sequence[Pair], part: Part, encoding: Encoding, found: Found) -> None:
-    """Tell labels that have no image."""
-    if isinstance(encoding, RleLabels):
-        path = found.root / (part.labels or "")
-        used_keys = {pair.key for pair in pairs}
-        for key in runs_of(str(path), encoding):
-            if key not in used_keys:
-                found.fault("lone label", path, f"has a line {key}, which has no image")
-        return
-    if "{" not in (part.labels or ""):
-        return
-    used = {pair.labels for pair in pairs}
-    for match in _match(found.root, re.sub(r"{\w+}", "*", part.labels or "")):
-        if str(match.path) not in used and not match.path.name.endswith(".aux.xml"):
-            found.fault("lone label", match.path, "has no image")
+def _tell_lone(description: Description, found: Found) -> None:
+    """Tell labels that have no image, where no list chooses among the images."""
+    for pattern, encoding in _whole_patterns(description).items():
+        if isinstance(encoding, RleLabels):
+            table = str(found.root / pattern)
+            for key in runs_of(table, encoding):
+                if (table, key) not in found.claimed:
+                    found.fault("lone label", table, f"has a line {key}, which has no image")
+            continue
+        for match in match_files(found.root, pattern):
+            is_side_file = match.path.name.endswith(".aux.xml")
+            if (str(match.path), "") not in found.claimed and not is_side_file:
+                found.fault("lone label", match.path, "has no image")
+
+
+def _whole_patterns(description: Description) -> dict[str, Encoding]:
+    """Patterns of label files, or tables, of which every one should have an image."""
+    chosen: set[str] = set()
+    whole: dict[str, Encoding] = {}
+    for part in (part for split in description.used_splits for part in description.parts(split)):
+        encoding = description.encoding_of(part)
+        if part.labels is None or not (isinstance(encoding, RleLabels) or "{" in part.labels):
+            continue
+        pattern = re.sub(r"{\w+}", "*", part.labels)
+        if part.list_ or part.only or part.leave_out or part.except_list:
+            chosen.add(pattern)
+        else:
+            whole[pattern] = encoding
+    return {pattern: encoding for pattern, encoding in whole.items() if pattern not in chosen}
 
 
 def _refuse_shared(found: Found) -> None:
@@ -316,68 +314,3 @@ def _refuse_shared(found: Found) -> None:
 
 def _pair(name: str, image: Path, labels: Path, split: Split, encoding: Encoding) -> Pair:
     return Pair(name=name, image=str(image), labels=str(labels), split=split, encoding=encoding)
-
-
-def runs_of(path: str, encoding: RleLabels) -> dict[str, str]:
-    """The run lengths of a table by the names of images; each table is read once.
-
-    Raises:
-        LabelError: If it is no such table.
-    """
-    try:
-        status = Path(path).stat()
-    except OSError as error:
-        raise LabelError(path, (error.strerror or str(error)).lower(), "Check ROOT") from error
-    return _read_table(path, encoding.columns, (status.st_size, status.st_mtime_ns))
-
-
-@lru_cache(_KEPT_TABLES)
-def _read_table(
-    path: str,
-    columns: tuple[str, str] | None,
-    stamp: tuple[int, int],  # noqa: ARG001 - tells a changed file
-) -> dict[str, str]:
-    name, runs = columns or (None, None)
-    return read_rle_table(path, name=name, runs=runs)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of the lines of a list that are neither empty nor comments."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LabelError(path, "is no text", "Give a list, a name a line") from error
-    except OSError as error:
-        problem = (error.strerror or str(error)).lower()
-        raise LabelError(
-            path, f"is a list that cannot be read ({problem})", "Check ROOT"
-        ) from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            yield number, line.strip()
-
-
-def _match(root: Path, pattern: str, *, literal: bool = False) -> list[_Image]:
-    """The files below a folder that a pattern fits, in order of name; hidden ones never."""
-    if literal:
-        return [_Image(root / pattern, ())] if (root / pattern).is_file() else []
-    places: list[tuple[Path, tuple[str, ...]]] = [(root, ())]
-    for part in PurePosixPath(pattern).parts:
-        if "*" not in part:
-            places = [(place / part, texts) for place, texts in places]
-            continue
-        fits = re.compile("(.+?)".join(map(re.escape, part.split("*")))).fullmatch
-        places = [
-            (place / name, (*texts, *match.groups()))
-            for place, texts in places
-            for name in _names(place)
-            if (match := fits(name))
-        ]
-    return [_Image(path, texts) for path, texts in places if path.is_file()]
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    except OSError:
-        return []

@@ -81,8 +81,8 @@ def test_double_stems_are_no_pairs(root):
     root("m/c.png")
     found = find_pairs(describe(train={"images": "i/*.*", "labels": "m/{stem}.*"}), folder)
     assert names(found) == ["c"]
-    duplicates = [str(fault) for fault in found.faults if fault.kind == "duplicate"]
-    assert duplicates == [
+    assert {fault.kind for fault in found.faults} == {"duplicate"}
+    assert [str(fault) for fault in found.faults] == [
         "i/b.png: has several label files: b.png, b.tif",
         "m/a.png: is the label of several images: i/a.jpg, i/a.png",
     ]
@@ -186,3 +186,12 @@ def test_an_empty_or_missing_folder_is_told(root):
         find_pairs(description, root() / "nowhere")
     with pytest.raises(ConfigError, match="is a file"):
         find_pairs(description, root("file") / "file")
+
+
+def test_labels_of_another_split_are_not_left_over(root):
+    folder = root("train/a.png", "val/b.png", "m/a.png", "m/b.png", "m/c.png")
+    description = describe(
+        train={"images": "train/*.png", "labels": "m/{stem}.png"},
+        val={"images": "val/*.png", "labels": "m/{stem}.png"},
+    )
+    assert faults(find_pairs(description, folder)) == [("lone label", "m/c.png")]
