@@ -157,13 +157,14 @@ def open_image(path: str, table: ImageTable) -> Scene:
     Raises:
         SceneError: If it cannot be read, or has other bands.
     """
-    with open_dataset(path) as dataset:
+    with open_dataset(path, npy_axes=table.npy_axes) as dataset:
         has_place = dataset.crs is not None and not dataset.transform.is_identity
     wanted = len(table.bands)
     options = SceneOptions(
         bands=table.numbers,
         assume_crs=None if has_place else "none",
         expand_palette=wanted == _RGB,
+        npy_axes=table.npy_axes,
     )
     scene = Scene.open(path, options)
     if scene.count == 1 and wanted == _RGB:

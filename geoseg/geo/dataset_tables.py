@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_validator
 
 from geoseg.geo.legend import Legend
+from geoseg.geo.npy import NpyAxes
 from geoseg.geo.palettes import rgb_color
 from geoseg.geo.splits import SPLITS, Split
 
@@ -76,6 +77,9 @@ class ImageTable(Table):
 
     numbers: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     """Bands of the files that these are, from 1; None: all, as many as there are names."""
+
+    npy_axes: NpyAxes | None = None
+    """What the three axes of `.npy` files are: `bhw` (bands, height, width) or `hwb`."""
 
     resolution: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Ground side of a pixel in metres, for images that do not tell it; None: none is known."""

@@ -370,3 +370,18 @@ def test_bands_are_chosen_by_number(write):
     path = str(write("i/a.tif", data, photometric="minisblack"))
     table = ImageTable(bands=("nir", "red"), numbers=(4, 1))
     np.testing.assert_array_equal(open_image(path, table).read().data, data[[3, 0]])
+
+
+@pytest.mark.parametrize(("axes", "order"), [("bhw", (0, 1, 2)), ("hwb", (1, 2, 0))])
+def test_arrays_of_numpy(tmp_path, axes, order):
+    data = np.arange(16, dtype=np.float32).reshape(2, 2, 4)
+    for folder in "im":
+        (tmp_path / folder).mkdir()
+    np.save(tmp_path / "i" / "a.npy", data.transpose(order))
+    np.save(tmp_path / "m" / "a.npy", MASK)
+    images = {"bands": ["vv", "vh"], "npy_axes": axes}
+    description = describe(pattern="m/{stem}.npy", images=images)
+    _, samples = examine(description, tmp_path, jobs=1)
+    np.testing.assert_array_equal(samples[0].source.scene.read().data, data)
+    _, mask = good(description, tmp_path)
+    np.testing.assert_array_equal(mask, MASK)
