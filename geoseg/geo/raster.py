@@ -190,6 +190,49 @@ class Scene:
             grid = replace(grid, height=shape[0], width=shape[1], transform=grid.transform @ scale)
         return Raster(data=data, valid=valid, grid=grid)
 
+    def read_onto(self, grid: Grid) -> Raster:
+        """Read what lies on a grid of any place, CRS and pixel size.
+
+        Args:
+            grid: Where; what of it lies outside of the scene is not valid.
+
+        Returns:
+            Values by the scene's resampling, and where they are valid.
+
+        Raises:
+            SceneError: If the scene is broken there, or has no CRS.
+        """
+        if self.grid.crs is None or grid.crs is None:
+            raise SceneError(self.path, "has no CRS", "Give --assume-crs")
+        nodata = next((value for value in self.nodata_values if value is not None), None)
+        source = open_dataset(self.path, trust_vrt=self.options.trust_vrt)
+        try:
+            with (
+                source,
+                WarpedVRT(
+                    source,
+                    src_crs=self.grid.crs,
+                    crs=grid.crs,
+                    transform=grid.transform,
+                    height=grid.height,
+                    width=grid.width,
+                    resampling=self._resampling(),
+                    src_nodata=nodata,
+                    nodata=nodata,
+                    add_alpha=nodata is None and alpha_band(source) is None,
+                ) as view,
+            ):
+                bands = [1] if self._is_expanded else list(self.bands)
+                data: npt.NDArray[Any] = view.read(bands)
+                valid = valid_pixels(data, self.nodata_values)
+                if alpha_band(view) is not None:
+                    valid &= read_mask(view, grid.window, None)
+        except GDAL_ERRORS as error:
+            raise SceneError(self.path, f"cannot be read ({reason(error)})") from error
+        if self._is_expanded and self.colormap is not None:
+            data = expand_palette(data[0], self.colormap, self.bands)
+        return Raster(data=data, valid=valid, grid=grid)
+
     def block_rows(self) -> int:
         """Rows of the file's blocks, so that rows can be read without decoding any twice."""
         return int(self._handle().block_shapes[0][0])
