@@ -41,7 +41,7 @@ def _pair(text: str) -> tuple[int, int]:
 
 @click.group("relabel")
 def command() -> None:
-    """Bring label images into the coding that is wanted."""
+    """Recode label images, write run lengths, vote, deal names to lists."""
 
 
 @command.command("to-index")

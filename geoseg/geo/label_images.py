@@ -189,13 +189,15 @@ def choose_reading(
     banded = [image for image in images if not image.is_rgb]
     if wanted is not None or not banded:
         return wanted or "color"
+    palettes = [image.palette for image in banded]
+    if all(_tells_values(palette, legend) for palette in palettes):
+        return "value"
     counts: Counter[tuple[int, int]] = Counter()
-    for image in banded:
-        palette = image.palette
+    for image, palette in zip(banded, palettes, strict=True):
         for value, pixels in image.counts().items():
             color = palette.get(value, -1) if palette else gray_color(value)
             counts[value, color] += pixels
-    return _decide(counts, legend, unlabelled, is_paletted=all(i.palette for i in banded))
+    return _decide(counts, legend, unlabelled, is_paletted=all(palettes))
 
 
 def color_keys(legend: Legend, unlabelled: int) -> dict[int, int]:
@@ -212,6 +214,12 @@ def band_color_keys(image: LabelImage, by_color: dict[int, int]) -> dict[int, in
     """Class value by raster value of a gray or paletted image that is read by colour."""
     palette = image.palette or {value: gray_color(value) for value in range(256)}
     return {value: by_color[color] for value, color in palette.items() if color in by_color}
+
+
+def _tells_values(palette: dict[int, int], legend: Legend) -> bool:
+    """Whether a palette gives the legend's own values the legend's colours."""
+    own = zip(legend.values, legend.colors, strict=True)
+    return not names_numbers(legend) and all(palette.get(v) == pack(color) for v, color in own)
 
 
 def _decide(

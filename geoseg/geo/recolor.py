@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from geoseg.errors import ConfigError, LabelError, LegendError
 from geoseg.geo.legend import Legend
 from geoseg.geo.matching import raster_colors
-from geoseg.geo.palettes import rgb_color
+from geoseg.geo.palettes import RGB, rgb_color
 from geoseg.geo.values import list_counts
 
 Unknown = Literal["refuse", "ignore", "background", "nearest"]
@@ -19,6 +20,12 @@ Reading = Literal["value", "color"]
 
 COLORS, VALUES = 1 << 24, 1 << 16
 """How many colours of 8 bits a channel, and values of 16 bits, there are."""
+
+OTHERS = -1
+"""Stands for all unknown keys that are not told apart."""
+
+_MOST_KEYS = 1 << 16
+"""Unknown keys that are told apart; then those of one more window."""
 
 _VOID = 0xE0E0C0
 """The colour in which Pascal VOC draws what is not labelled; hardly any legend has it."""
@@ -40,6 +47,11 @@ def ignore_color(legend: Legend, given: str | None = None) -> int:
         if color in taken:
             raise LegendError(given, "is the colour of a class", "Give --ignore-color another")
         return color
+    return free_color(taken)
+
+
+def free_color(taken: Container[int]) -> int:
+    """The packed colour of VOC's void, or the next that is not taken."""
     return next(color for color in range(_VOID, COLORS) if color not in taken)
 
 
@@ -48,8 +60,18 @@ def pack(rgb: tuple[int, ...]) -> int:
     return rgb[0] << 16 | rgb[1] << 8 | rgb[2]
 
 
+def tally(counts: Counter[int], more: Mapping[int, int]) -> None:
+    """Add the pixels of unknown keys; of very many, as of a photograph, only how many there are."""
+    if len(counts) < _MOST_KEYS:
+        counts.update(more)
+    else:
+        counts[OTHERS] += sum(more.values())
+
+
 def key_name(key: int, reading: Reading) -> str:
     """How a value or colour is written for people."""
+    if key == OTHERS:
+        return "others"
     return f"#{key:06x}" if reading == "color" else str(key)
 
 
@@ -227,7 +249,7 @@ class ColorTable:
 
     def listed(self, counts: Mapping[int, int]) -> str:
         """Unknown values with their pixels, for people."""
-        return list_counts(counts, "pixels")
+        return list_counts({key_name(k, "value"): n for k, n in counts.items()}, "pixels")
 
 
 def _is_gray(color: int) -> bool:
@@ -253,6 +275,11 @@ def _coordinates(keys: npt.NDArray[Any], reading: Reading) -> npt.NDArray[np.int
         return keys.astype(np.int64)[:, None]
     wide = keys.astype(np.int64)
     return np.stack([wide >> 16, wide >> 8 & 255, wide & 255], axis=1)
+
+
+def unpack(color: int) -> RGB:
+    """A colour 0xRRGGBB as red, green, blue."""
+    return color >> 16, color >> 8 & 255, color & 255
 
 
 def pack_rgb(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:

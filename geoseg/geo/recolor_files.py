@@ -22,7 +22,17 @@ from geoseg.geo.label_images import (
 from geoseg.geo.legend import Legend
 from geoseg.geo.png_writer import driver_by_suffix, writer_by_suffix
 from geoseg.geo.raster_profile import RasterProfile
-from geoseg.geo.recolor import ColorTable, IndexTable, Reading, Unknown
+from geoseg.geo.recolor import (
+    ColorTable,
+    IndexTable,
+    Reading,
+    Unknown,
+    free_color,
+    key_name,
+    pack,
+    tally,
+    unpack,
+)
 from geoseg.geo.style import raster_attribute_xml, raster_colormap, raster_qml
 from geoseg.geo.values import count_values
 
@@ -110,7 +120,7 @@ def write_index(image: LabelImage, table: IndexTable, path: Path, *, overwrite: 
     with writer_by_suffix(path, class_profile(image.grid, legend, path), overwrite=overwrite) as to:
         for window, keys, valid in iterate(image):
             values, unknown = table.convert(keys, valid)
-            lost.update(unknown)
+            tally(lost, unknown)
             if lost and table.unknown == "refuse":
                 continue  # only to count the rest
             counts.update(count_values(values))
@@ -144,7 +154,7 @@ def write_colors(image: LabelImage, table: ColorTable, path: Path, *, overwrite:
     with writer_by_suffix(path, profile, overwrite=overwrite) as to:
         for window, values, valid in iterate(image):
             colors, unknown = table.convert(values, valid)
-            lost.update(unknown)
+            tally(lost, unknown)
             if lost and table.unknown == "refuse":
                 continue
             counts.update(_shown(values, valid, table.legend))
@@ -163,11 +173,15 @@ def write_colors(image: LabelImage, table: ColorTable, path: Path, *, overwrite:
 def class_profile(grid: Grid, legend: Legend, path: Path) -> RasterProfile:
     """What a class raster is to be. A PNG has no nodata value: `ignore` is a value there."""
     is_png = driver_by_suffix(path) == "PNG"
+    colors = raster_colormap(legend)
+    if is_png:  # Where nothing hides it, `ignore` must not look like a black class.
+        void = unpack(free_color({pack(color) for color in legend.colors}))
+        colors[legend.ignore] = (*void, 255)
     return RasterProfile(
         grid=grid,
         dtype=legend.dtype,
         nodata=None if is_png else legend.ignore,
-        colormap=raster_colormap(legend) if legend.dtype == "uint8" else None,
+        colormap=colors if legend.dtype == "uint8" else None,
     )
 
 
@@ -186,5 +200,4 @@ def _shown(values: npt.NDArray[Any], valid: npt.NDArray[Any], legend: Legend) ->
 
 
 def _named(lost: Counter[int], reading: Reading) -> Counter[str]:
-    from_key = "#{:06x}".format if reading == "color" else str
-    return Counter({from_key(key): count for key, count in lost.items()})
+    return Counter({key_name(key, reading): count for key, count in lost.items()})

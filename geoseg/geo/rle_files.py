@@ -8,13 +8,12 @@ from pathlib import Path
 
 from geoseg.errors import ConfigError
 from geoseg.geo.label_images import find_label_images, open_label_image
-from geoseg.geo.labels import find_labels
 from geoseg.geo.legend import Legend, LegendClass
 from geoseg.geo.name_lists import check_stems
 from geoseg.geo.outputs import check_output, check_output_folder, publish, publish_folder
 from geoseg.geo.recolor_files import LEGEND_FILE
 from geoseg.geo.rle import decode_runs
-from geoseg.geo.rle_masks import encode_mask, mask_names, order_names, write_mask
+from geoseg.geo.rle_masks import encode_mask, image_files, mask_names, order_names, write_mask
 from geoseg.geo.rle_table import read_rle_table, rle_table_text
 from geoseg.geo.workers import Workers
 from geoseg.progress import Progress
@@ -133,7 +132,7 @@ def rle_decode(
     )
     runs = read_rle_table(table, name=options.name_column, runs=options.runs_column)
     files = mask_names(runs, table)
-    sources = dict(zip(runs, find_labels(str(images), list(runs)), strict=True)) if images else {}
+    sources = {} if images is None else image_files(images, runs)
 
     with publish_folder(target) as folder, Workers(options.jobs) as workers:
         (folder / LEGEND_FILE).write_text(_legend(value).to_toml(), encoding="utf-8")

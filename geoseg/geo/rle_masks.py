@@ -12,6 +12,7 @@ from affine import Affine
 from geoseg.errors import LabelError
 from geoseg.geo.grid import Grid
 from geoseg.geo.label_images import LabelImage
+from geoseg.geo.paths import find_scenes
 from geoseg.geo.png_writer import PngWriter
 from geoseg.geo.raster_profile import RasterProfile
 from geoseg.geo.rle import encode_runs
@@ -101,6 +102,27 @@ def mask_names(names: Iterable[str], subject: object) -> dict[str, str]:
             raise LabelError(subject, f"{owner} and {name} would be one file", "Rename one")
         files[name] = file
     return files
+
+
+def image_files(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
+    """Find the image of each name of a table: the file of that name, or of its stem.
+
+    Raises:
+        SceneError: If the folder holds no images.
+        LabelError: If a name has no image in it.
+    """
+    paths = find_scenes([str(folder)])
+    by_stem = {Path(path).stem: path for path in paths}
+    by_name = {Path(path).name: path for path in paths}
+    found = {name: by_name.get(name, by_stem.get(Path(name).stem)) for name in names}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        raise LabelError(
+            folder,
+            f"lacks {len(missing)} images of the table: {', '.join(missing[:5])}",
+            "Name the folder of all, or give --size",
+        )
+    return {name: path for name, path in found.items() if path is not None}
 
 
 def write_mask(path: Path, mask: npt.NDArray[np.bool_], value: int) -> None:
