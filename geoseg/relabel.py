@@ -12,6 +12,7 @@ from typing import Literal
 
 from geoseg.errors import ConfigError, LabelError, LegendError, OutputError
 from geoseg.geo.classes import legend_of_classes, open_classes
+from geoseg.geo.gdal import limit_block_cache
 from geoseg.geo.label_images import (
     LabelImage,
     choose_reading,
@@ -59,6 +60,9 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 Format = Literal["png", "tif"]
+
+_LEAST_CACHE, _BLOCK_ROWS = 64 << 20, 4 * 512
+"""Bytes of GDAL's cache, and rows of three bands that it is to hold at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,6 +255,7 @@ def vote(
     check_alike(scenes)
     known = _legend_of_votes(scenes, legend)
     ballot = Ballot(known, weights or [1.0] * len(scenes), rule)
+    _bound_cache(scenes[0].grid.width)
     counts: Counter[int] = Counter()
     profile = class_profile(kept_grid(scenes[0]), known, target)
     with (
@@ -289,6 +294,7 @@ class _Work:
 
 def _relabel(work: _Work, compare: str | Path | None, progress: Progress) -> RelabelResult:
     """Write all images; of several none has its name before all are written."""
+    _bound_cache(max(image.grid.width for image in work.images))
     with _files(work) as files:
         made: list[Recolored] = []
         with Workers(work.options.jobs) as workers:
@@ -313,6 +319,11 @@ def _relabel(work: _Work, compare: str | Path | None, progress: Progress) -> Rel
         counts=_named(sum((one.counts for one in made), Counter[int]()), work.legend),
         unknown=dict(unknown.most_common()),
     )
+
+
+def _bound_cache(width: int) -> None:
+    """Keep GDAL from holding 5 % of the machine's memory: blocks are read once."""
+    limit_block_cache(max(_LEAST_CACHE, 3 * _BLOCK_ROWS * width))
 
 
 @contextmanager
