@@ -21,6 +21,8 @@ from geoseg.geo.workers import Workers
 from geoseg.progress import Progress
 
 _RGB = 3
+_PLAIN = {".png", ".jpg", ".jpeg", ".bmp", ".npy"}
+"""Files of these kinds bear no place, and to look for one takes as long as all else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +159,10 @@ def open_image(path: str, table: ImageTable) -> Scene:
     Raises:
         SceneError: If it cannot be read, or has other bands.
     """
-    with open_dataset(path, npy_axes=table.npy_axes) as dataset:
-        has_place = dataset.crs is not None and not dataset.transform.is_identity
+    has_place = False
+    if Path(path).suffix.lower() not in _PLAIN:
+        with open_dataset(path) as dataset:
+            has_place = dataset.crs is not None and not dataset.transform.is_identity
     wanted = len(table.bands)
     options = SceneOptions(
         bands=table.numbers,

@@ -226,9 +226,11 @@ def _claim(table: dict[int, int], key: int, legend: Legend, text: str) -> None:
 
 def _check_place(pair: Pair, scene: Scene) -> None:
     """Refuse labels that bear another place than their image; often only one bears any."""
+    if scene.grid.crs is None:
+        return
     with open_dataset(pair.labels) as dataset:
         crs, transform = dataset.crs, dataset.transform
-    if scene.grid.crs is None or crs != scene.grid.crs:
+    if crs != scene.grid.crs:
         return
     col, row = ~scene.grid.transform @ (transform @ (0, 0))
     if max(abs(col), abs(row)) >= 1:
