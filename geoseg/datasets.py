@@ -166,7 +166,7 @@ def tile_dataset(
     description = open_description(name)
     target = check_output_folder(output, overwrite=options.overwrite, marker="tileset.json")
     report, samples = examine(description, root, jobs=options.jobs, progress=progress)
-    _refuse_faults(report, skip=options.skip_faults)
+    _refuse_faults(report, _check_hint(name, root), skip=options.skip_faults)
     samples = [sample for sample in samples if sample.source is not None]
     if not samples:
         raise LabelError(report.root, "has no pair that can be tiled", _check_hint(name, root))
@@ -215,7 +215,7 @@ class OfficialPlanner(TilePlanner):
         return self._assign(candidates)
 
 
-def _refuse_faults(report: DatasetReport, *, skip: bool) -> None:
+def _refuse_faults(report: DatasetReport, hint: str, *, skip: bool) -> None:
     faults = report.faults
     if not faults:
         return
@@ -225,7 +225,7 @@ def _refuse_faults(report: DatasetReport, *, skip: bool) -> None:
         raise LabelError(
             report.root,
             f"{len(faults)} faults: {told}{more}",
-            f"Mend them (geoseg datasets check {report.name} lists all), or give --skip-faults",
+            f"{hint} to see all, and mend them or give --skip-faults",
         )
     logger.warning("%s: %d faults are passed over: %s%s", report.root, len(faults), told, more)
 

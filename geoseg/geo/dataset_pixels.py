@@ -24,10 +24,11 @@ from geoseg.geo.rle import decode_runs
 from geoseg.geo.values import count_values, list_counts
 
 _STRIP_PIXELS = 4 << 20
+_SMALL = 1 << 16
 _KEPT_ARRAYS = 16
 """Decoded MATLAB files and run lengths that are kept for the next window of the same image."""
 
-Keys = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.integer[Any]]
 """What stands in a label file: numbers, or colours packed as 0xRRGGBB."""
 
 Bools = npt.NDArray[np.bool_]
@@ -110,11 +111,11 @@ class PixelSource:
         for window in strips(self.grid):
             keys, valid = self._read(window)
             known[self.legend.ignore] += int(valid.size - np.count_nonzero(valid))
-            for key, pixels in count_values(keys[valid]).items():
-                if key in self.table:
-                    known[self.table[key]] += pixels
-                else:
-                    unknown[f"#{key:06x}" if self.by_color else str(key)] += pixels
+            keys = keys[valid]
+            classes, is_known = self._lookup(keys)
+            known.update(count_values(classes[is_known]))
+            for key, pixels in count_values(keys[~is_known]).items():
+                unknown[f"#{key:06x}" if self.by_color else str(key)] += pixels
         return dict(known), dict(unknown)
 
     def _read(self, window: Window) -> tuple[Keys, Bools]:
@@ -125,11 +126,25 @@ class PixelSource:
 
     @cached_property
     def _known(self) -> tuple[Keys, npt.NDArray[Any]]:
+        """Keys in ascending order, and the class value of each."""
         keys = sorted(self.table)
         classes = np.array([self.table[key] for key in keys], self.legend.dtype)
         return np.array(keys, np.int64), classes
 
+    @cached_property
+    def _small(self) -> tuple[npt.NDArray[Any], Bools]:
+        """Class value of each number of 16 bits, and which of them are known."""
+        classes = np.full(_SMALL, self.legend.ignore, self.legend.dtype)
+        known = np.zeros(_SMALL, np.bool_)
+        for key, value in self.table.items():
+            if 0 <= key < _SMALL:
+                classes[key], known[key] = value, True
+        return classes, known
+
     def _lookup(self, keys: Keys) -> tuple[npt.NDArray[Any], Bools]:
+        """The class value of each key, and which keys are known."""
+        if keys.dtype in (np.uint8, np.uint16):
+            return self._small[0].take(keys), self._small[1].take(keys)
         known, classes = self._known
         place = np.minimum(np.searchsorted(known, keys), known.size - 1)
         return classes[place], known[place] == keys
@@ -150,10 +165,10 @@ class RasterReader:
         if data.dtype.kind == "f" and not np.array_equal(np.floor(data), data):
             raise LabelError(self.scene.path, "holds fractions, not classes", "Round it first")
         if self.threshold is not None:
-            data = np.where(data >= self.threshold, 255, 0)
+            data = np.where(data >= self.threshold, np.uint8(255), np.uint8(0))
         if self.by_color:
             return pack_colors(data), raster.valid
-        return data[0].astype(np.int64), raster.valid
+        return (data[0].astype(np.int64) if data.dtype.kind == "f" else data[0]), raster.valid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +181,7 @@ class MatReader:
     def read(self, window: Window) -> tuple[Keys, Bools]:
         """As `Reader.read`."""
         array = read_mat(self.path, self.variable, file_stamp(self.path))
-        keys = array[window.toslices()].astype(np.int64)
+        keys = array[window.toslices()]
         return keys, np.ones(keys.shape, np.bool_)
 
 
@@ -181,7 +196,7 @@ class RleReader:
     def read(self, window: Window) -> tuple[Keys, Bools]:
         """As `Reader.read`."""
         array = decode(self.runs, self.shape, self.subject)
-        keys = array[window.toslices()].astype(np.int64)
+        keys = array[window.toslices()].astype(np.uint8)
         return keys, np.ones(keys.shape, np.bool_)
 
 
