@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.errors import LabelError, LegendError
+from geoseg.geo.legend_files import preset_legend, read_legend
 from geoseg.geo.palettes import (
     RGB,
     PaletteEntry,
@@ -204,15 +204,21 @@ class Legend:
     def open(cls, path: str | Path) -> Legend:
         """Read a legend from TOML, a QGIS style (`.qml`) or a raster with names or colours.
 
+        Args:
+            path: The file; the TOML may also describe a data set. Or the name of a data set
+                that geoseg knows, such as `loveda`.
+
         Raises:
             LegendError: If the file is missing, is of no such kind, or contradicts itself.
         """
         path = Path(path).expanduser()
+        if not path.exists() and (tables := preset_legend(str(path))) is not None:
+            return cls.from_dict(tables)
         if not path.is_file():
             raise LegendError(path, "does not exist", "Give a legend in TOML, QML or a raster")
         try:
             if path.suffix.lower() == ".toml":
-                return cls.from_dict(_read_toml(path))
+                return cls.from_dict(read_legend(path))
             if path.suffix.lower() == ".qml":
                 return cls._of_entries(read_qml(path))
             return cls._of_entries(read_raster_palette(path))
@@ -330,15 +336,6 @@ class Legend:
                         f'{source!r} means both "{owner}" and "{entry.name}"',
                         "Leave it in the `from` of one class",
                     )
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LegendError(path, f"is not TOML ({error})", "Mend the syntax") from error
-    except OSError as error:
-        raise LegendError(path, error.strerror or str(error)) from error
 
 
 def _read_class(table: Mapping[str, Any], place: int) -> LegendClass:

@@ -206,3 +206,24 @@ def test_entities_in_a_style_are_refused(tmp_path):
     path.write_text('<!DOCTYPE q [<!ENTITY a "b">]><qgis>&a;</qgis>')
     with pytest.raises(LegendError, match="is not a style"):
         Legend.open(path)
+
+
+def test_a_data_set_has_a_legend(tmp_path):
+    legend = Legend.open("LoveDA")
+    assert legend.names[:2] == ("background", "building")
+    assert legend.class_of("building").sources == (2,)
+    file = tmp_path / "mine.toml"
+    file.write_text('title = "x"\n[legend]\nignore = 9\nclasses = [{ value = 0, name = "a" }]\n')
+    assert Legend.open(file).ignore == 9
+
+
+def test_names_lead_to_presets_only():
+    for name in ("../presets/loveda", "presets/loveda", "loveda.toml", "nowhere", ""):
+        with pytest.raises(LegendError):
+            Legend.open(name)
+
+
+def test_a_file_comes_before_a_preset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_raster(tmp_path / "loveda", np.zeros((2, 2), np.uint8), {0: (1, 2, 3, 255)})
+    assert Legend.open("loveda").colors == [(1, 2, 3)]
