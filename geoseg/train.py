@@ -278,7 +278,10 @@ def _provenance(setup: TrainSetup, metrics: Row) -> dict[str, Any]:
 
 def _sources(setup: TrainSetup) -> dict[str, Any]:
     data = setup.config.data
-    return {"fingerprint": setup.data.fingerprint, "sources": list(data.tiles or data.scenes)}
+    return {
+        "fingerprint": setup.data.fingerprint,
+        "sources": list(data.tiles or data.scenes or (data.torchgeo,)),
+    }
 
 
 def _draw(setup: TrainSetup) -> Draw:
@@ -295,7 +298,7 @@ def _tell_best(setup: TrainSetup, run: Path, fitted: FitResult, observers: Obser
         pixels, step = read_picture(run / name), int(fitted.best["step"])
         log_picture(observers.loggers, f"best/{Path(name).stem}", pixels, step)
     data, legend, epoch = setup.config.data, setup.data.legend, int(fitted.best["epoch"])
-    labels = ", ".join(data.tiles) or data.labels
+    labels = ", ".join(data.tiles) or data.labels or data.torchgeo
     scenes = setup.data.val.scenes
     if len(scenes) != len(fitted.counts["pixels"]):  # too many to be counted one by one
         scenes = (labels,)

@@ -28,7 +28,7 @@ from geoseg.nn.losses import LossConfig
 from geoseg.nn.optim import OptimizerConfig
 from geoseg.nn.schedules import ScheduleConfig
 
-_PATH_KEYS = (
+_PATH_KEYS: tuple[tuple[str, ...], ...] = (
     ("data", "tiles"),
     ("data", "scenes"),
     ("data", "labels"),
@@ -36,6 +36,7 @@ _PATH_KEYS = (
     ("data", "label_extent"),
     ("data", "split"),
     ("data", "tile_weights"),
+    ("data", "torchgeo_args", "root"),
     ("validate", "scenes"),
     ("validate", "labels"),
     ("validate", "label_extent"),
@@ -172,8 +173,10 @@ def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def _resolve_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
-    for table, key in _PATH_KEYS:
-        values = tables.get(table)
+    for *table, key in _PATH_KEYS:
+        values: Any = tables
+        for name in table:
+            values = values.get(name) if isinstance(values, dict) else None
         if not isinstance(values, dict) or key not in values:
             continue
         value = values[key]

@@ -38,6 +38,12 @@ class DataConfig(Table):
     scenes: tuple[str, ...] = ()
     """Scenes from which windows are drawn while training, without tiles on the disk."""
 
+    torchgeo: str = ""
+    """Or a segmentation data set of torchgeo, by the name of its class, such as "LoveDA"."""
+
+    torchgeo_args: dict[str, Any] = {}
+    """What that class is made with: `root`, and so on; `download = true` lets torchgeo fetch it."""
+
     labels: str = ""
     """Labels of the scenes: a file, a folder (matched by stem) or a pattern with {stem}."""
 
@@ -121,15 +127,17 @@ class DataConfig(Table):
 
     @model_validator(mode="after")
     def _check_source(self) -> DataConfig:
-        if bool(self.tiles) == bool(self.scenes):
-            raise ValueError("give either tiles or scenes")
+        if sum(map(bool, (self.tiles, self.scenes, self.torchgeo))) != 1:
+            raise ValueError("give either tiles, scenes or torchgeo")
+        if self.torchgeo_args and not self.torchgeo:
+            raise ValueError("torchgeo_args are of torchgeo, which is not given")
         if self.scenes and not self.labels:
             raise ValueError("scenes need labels")
-        if self.tiles:
-            of_scenes = ("labels", "legend", "bands", "resolution", "npy_axes")
-            given = [key for key in of_scenes if getattr(self, key)]
-            if given:
-                raise ValueError(f"{', '.join(given)}: of scenes; tile sets have their own")
+        of_scenes = ["labels", "bands", "resolution", "npy_axes", *(["legend"] * bool(self.tiles))]
+        given = [key for key in of_scenes if getattr(self, key) and not self.scenes]
+        if given:
+            what = "tile sets have their" if self.tiles else "torchgeo has its"
+            raise ValueError(f"{', '.join(given)}: of scenes; {what} own")
         if self.crop_mode != "random" and self.cat_max_ratio < 1:
             raise ValueError(f"cat_max_ratio is of crops at random, crop_mode is {self.crop_mode}")
         if self.tile_weights is not None and not self.tiles:

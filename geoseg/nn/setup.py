@@ -22,6 +22,7 @@ from geoseg.nn.optim import build_optimizer
 from geoseg.nn.sampling import EpochSampler
 from geoseg.nn.scaling import Scaling
 from geoseg.nn.sources import TrainingData, open_tiles
+from geoseg.nn.torchgeo_data import open_torchgeo
 from geoseg.nn.validation import check_monitor
 from geoseg.nn.weights import Start, start_network
 from geoseg.nn.window_sources import open_scenes
@@ -105,7 +106,7 @@ def prepare(config: TrainConfig, environment: ClusterEnvironment | None = None) 
     process = this_process(environment)
     device = own_device(config.train, process)
     precision = resolve_precision(config.train.precision, device, "train.precision")
-    data = open_tiles(config.data) if config.data.tiles else open_scenes(config.data, config.seed)
+    data = _open_data(config)
     check_monitor(config, data.legend.names)
     spec = _spec(config, data)
     start = start_network(
@@ -143,6 +144,14 @@ def prepare(config: TrainConfig, environment: ClusterEnvironment | None = None) 
         environment=environment,
         process=process,
     )
+
+
+def _open_data(config: TrainConfig) -> TrainingData:
+    if config.data.tiles:
+        return open_tiles(config.data)
+    if config.data.torchgeo:
+        return open_torchgeo(config.data, config.seed)
+    return open_scenes(config.data, config.seed)
 
 
 def _sampler(config: TrainConfig, data: TrainingData, process: Process) -> EpochSampler:

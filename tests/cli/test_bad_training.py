@@ -20,7 +20,7 @@ from geoseg_cli.main import main
         (("= 1\nb", "= 1.5\nb"), ["train.toml: train.epochs = 1.5"], "Give another value"),
         (("linear", "unett"), ["train.toml: model.arch = 'unett': unknown architecture"], "unet,"),
         (("[data]", "[datas]"), ["train.toml: unknown key datas"], "Did you mean data"),
-        (('["tiles"]', "[]"), ["train.toml: "], "tiles or scenes"),
+        (('["tiles"]', "[]"), ["train.toml: "], "tiles, scenes or torchgeo"),
         (('["tiles"]', "3"), ["train.toml: data.tiles = 3"], "Give another value"),
         (('["tiles"]', '["none"]'), ["none: is no tile set"], "Make one by geoseg tile"),
         (("crop = 16", "crop = 0"), ["train.toml: data.crop = 0"], "Give another value"),
@@ -246,7 +246,7 @@ def test_tile_sets_of_unlike_classes(refuse, place):
         ("resolution=1e5", ["data.resolution: pixels of 100000 m"], "Give fewer metres"),
         ('labels="{stem}.shp"', ["scene.tif: has no labels"], "Check data.labels"),
         ('labels=""', ["train.toml: data: scenes need labels"], "Mend it"),
-        ('tiles=["tiles"]', ["train.toml: data: give either tiles or scenes"], "Mend it"),
+        ('tiles=["tiles"]', ["train.toml: data: give either tiles, scenes or torchgeo"], "Mend it"),
     ],
 )
 def test_training_from_scenes(refuse, place, override, parts, cure):

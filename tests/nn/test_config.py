@@ -191,8 +191,8 @@ def test_dumped_options_are_toml():
         ("train = 3\n" + MINIMAL, "train = 3"),
         ("[data]\nbands = [1.5]\n", "data.bands.0 = 1.5"),
         ("", "key data is missing"),
-        ("[data]", "either tiles or scenes"),
-        (MINIMAL + 'scenes = ["s.tif"]', "either tiles or scenes"),
+        ("[data]", "either tiles, scenes or torchgeo"),
+        (MINIMAL + 'scenes = ["s.tif"]', "either tiles, scenes or torchgeo"),
         ('[data]\nscenes = ["s.tif"]', "scenes need labels"),
     ],
 )
