@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,7 +162,8 @@ def find_labels(labels: str, scenes: Sequence[str]) -> list[str]:
     # A file geodatabase is a folder, too.
     if is_remote(labels) or Path(labels).is_file() or labels.rstrip("/").endswith(".gdb"):
         return [labels] * len(scenes)
-    return [_find_by_stem(Path(labels), scene) for scene in scenes]
+    files = _files_by_stem(Path(labels))
+    return [_find_by_stem(Path(labels), files, scene) for scene in scenes]
 
 
 def is_vector(path: str) -> bool:
@@ -177,15 +178,22 @@ def _stem(scene: str) -> str:
     return Path(scene.rstrip("/")).stem
 
 
-def _find_by_stem(folder: Path, scene: str) -> str:
+def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """The label files of a folder, looked at once for however many scenes."""
     known = (*RASTER_SUFFIXES, *VECTOR_SUFFIXES)
-    found = sorted(
+    files: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in known:
+            files.setdefault(file.stem, []).append(file)
+    return files
+
+
+def _find_by_stem(folder: Path, files: Mapping[str, Sequence[Path]], scene: str) -> str:
+    found = [
         file
-        for file in folder.iterdir()
-        if file.stem == _stem(scene)
-        and file.suffix.lower() in known
-        and not (Path(scene).exists() and file.samefile(scene))
-    )
+        for file in files.get(_stem(scene), ())
+        if not (Path(scene).exists() and file.samefile(scene))
+    ]
     if not found:
         raise LabelError(
             scene,

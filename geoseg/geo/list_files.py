@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from geoseg.geo.outputs import check_output, make_folders, publish
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.raster import Scene
 from geoseg.geo.splits import SPLITS, SplitOptions
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +109,9 @@ def _deal(paths: Sequence[str], by: By, options: SplitOptions) -> Dealt:
     with_crs = [_has_crs(path) for path in paths] if by == "auto" else []
     if by == "region" or (with_crs and all(with_crs)):
         return deal_regions(paths, [Scene.open(path).grid for path in paths], options)
+    if any(with_crs):
+        problem = "%d of %d images have a CRS; all are dealt by chance, not by region"
+        logger.warning(problem, sum(with_crs), len(paths))
     dealt = deal_files(paths, options.shares, options.seed)
     return Dealt(paths=dealt, left_out=[], by="file")
 
