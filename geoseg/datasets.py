@@ -221,13 +221,11 @@ def _refuse_faults(report: DatasetReport, hint: str, *, skip: bool) -> None:
         return
     told = "; ".join(map(str, faults[:_TOLD]))
     more = f" and {len(faults) - _TOLD} more" if len(faults) > _TOLD else ""
+    count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
     if not skip:
-        raise LabelError(
-            report.root,
-            f"{len(faults)} faults: {told}{more}",
-            f"{hint} to see all, and mend them or give --skip-faults",
-        )
-    logger.warning("%s: %d faults are passed over: %s%s", report.root, len(faults), told, more)
+        cure = f"{hint} to see all, and mend them or give --skip-faults"
+        raise LabelError(report.root, f"{count}: {told}{more}", cure)
+    logger.warning("%s: left out for %s: %s%s", report.root, count, told, more)
 
 
 def _splits(

@@ -142,7 +142,7 @@ def test_faults_are_refused_with_how_to_see_them(roofs, tmp_path):
     (tmp_path / "roofs" / "masks" / "a.png").unlink()
     with pytest.raises(LabelError) as error:
         cut(tmp_path)
-    assert "1 faults: train/a.png: has no labels" in str(error.value)
+    assert "1 fault: train/a.png: has no labels" in str(error.value)
     assert "geoseg datasets check" in str(error.value)
     assert "--skip-faults" in str(error.value)
     assert not (tmp_path / "tiles").exists()
@@ -153,7 +153,7 @@ def test_faults_may_be_passed_over(roofs, tmp_path, caplog):
     write(tmp_path / "roofs" / "masks" / "c.png", np.zeros((1, 4, 8), np.uint8))
     tiles = cut(tmp_path, skip_faults=True)
     assert {tile.name[0] for tile in tiles.tiles} == {"b", "d"}
-    assert "2 faults are passed over" in caplog.text
+    assert "left out for 2 faults" in caplog.text
 
 
 def test_a_share_of_train_becomes_val_where_there_is_none(roofs, tmp_path):
