@@ -112,9 +112,12 @@ def test_loveda_has_its_splits_and_its_published_classes(tmp_path):
     np.testing.assert_array_equal(sample["target"].numpy(), expected)
 
 
-def test_a_run_on_loveda_ends_with_a_bundle(tmp_path):
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_run_on_loveda_ends_with_a_bundle(tmp_path, workers):
     root = make_loveda(tmp_path / "loveda")
-    result = train(configure("LoveDA", {"root": str(root), "scene": ["urban"]}), tmp_path / "run")
+    config = configure("LoveDA", {"root": str(root), "scene": ["urban"]})
+    loop = config.train.model_copy(update={"workers": workers})
+    result = train(config.model_copy(update={"train": loop}), tmp_path / "run")
     assert result.bundle.is_file()
     assert result.metrics["val/mean_iou"] > 0
     told = load_config(tmp_path / "run" / "config.toml").data
