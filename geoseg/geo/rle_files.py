@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoseg.errors import ConfigError
+from geoseg.geo.gdal import open_dataset
 from geoseg.geo.label_images import find_label_images, open_label_image
 from geoseg.geo.legend import Legend, LegendClass
 from geoseg.geo.name_lists import check_stems
@@ -140,7 +141,8 @@ def rle_decode(
         def decode(name: str) -> None:
             shape = options.size
             if name in sources:
-                shape = open_label_image(sources[name], assume_crs="none", lossy=True).grid.shape
+                with open_dataset(sources[name]) as dataset:
+                    shape = dataset.shape
             mask = decode_runs(runs[name], shape, f"{table}: {name}")
             write_mask(folder / files[name], mask, value)
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import numpy.typing as npt
-from affine import Affine
+from PIL import Image
 
-from geoseg.errors import LabelError
-from geoseg.geo.grid import Grid
+from geoseg.errors import LabelError, WorkError
 from geoseg.geo.label_images import LabelImage
 from geoseg.geo.paths import find_scenes
-from geoseg.geo.png_writer import PngWriter
-from geoseg.geo.raster_profile import RasterProfile
 from geoseg.geo.rle import encode_runs
 from geoseg.geo.values import list_counts
 
@@ -126,15 +124,17 @@ def image_files(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def write_mask(path: Path, mask: npt.NDArray[np.bool_], value: int) -> None:
-    """Write a mask as a PNG of 0 and `value`.
+    """Write a mask as a PNG of 0 and `value`, into a folder that is published as a whole.
 
     Raises:
         WorkError: If the file system fails.
     """
-    height, width = mask.shape
-    grid = Grid(height=height, width=width, transform=Affine.identity(), crs=None)
-    with PngWriter(path, RasterProfile(grid=grid)) as writer:
-        writer.write((mask * np.uint8(value))[None], grid.window)
+    content = io.BytesIO()
+    Image.fromarray(mask * np.uint8(value)).save(content, format="PNG")
+    try:
+        path.write_bytes(content.getvalue())
+    except OSError as error:
+        raise WorkError(path, error.strerror or str(error), "Check the disk") from error
 
 
 def _refuse_path(name: str, subject: object) -> None:
