@@ -344,6 +344,8 @@ def _check_target(
     """Refuse outputs early: those that cannot be written, and stems that would be one file."""
     if compare is not None:
         check_picture(compare, overwrite=options.overwrite, inputs=paths)
+        if Path(compare).expanduser().resolve() == Path(output).expanduser().resolve():
+            raise OutputError(compare, "is the output itself", "Name another picture")
     if Path(output).suffix and not Path(output).is_dir():
         if len(paths) > 1:
             problem = f"is one file for {len(paths)} images"

@@ -170,6 +170,21 @@ def test_palette_of_the_legend_is_read_by_value(tmp_path):
     assert np.array_equal(read(tmp_path / "b.png"), values)
 
 
+@pytest.mark.parametrize("mode", ["P", "RGB"])
+def test_pascal_voc(tmp_path, mode):
+    """Its palette is that of the development kit: the bits of the class, three by three."""
+    palette = np.zeros((256, 3), np.uint8)
+    for value, bit in itertools.product(range(256), range(24)):
+        if value >> bit & 1:
+            palette[value, bit % 3] |= 128 >> bit // 3
+    values = draw(values=(*range(21), 255))
+    image = Image.fromarray(values)
+    image.putpalette(palette.ravel().tolist())
+    image.convert(mode).save(tmp_path / "a.png")
+    to_index([str(tmp_path / "a.png")], tmp_path / "b.png", "voc-2012")
+    assert np.array_equal(read(tmp_path / "b.png"), values)
+
+
 def test_alpha_hides(tmp_path):
     values = draw()
     alpha = draw(values=(0, 255), seed=1)
@@ -270,6 +285,8 @@ def test_comparison_shows_both(tmp_path):
             assert 0.4 < share < 1.2  # both pictures fill most of it
     with pytest.raises(OutputError, match="already exists"):
         to_index([source], tmp_path / "f.png", LEGEND, compare=tmp_path / "c.png")
+    with pytest.raises(OutputError, match="is the output itself"):
+        to_index([source], tmp_path / "f.png", LEGEND, compare=tmp_path / "f.png")
 
 
 def test_labels_in_the_wrong_mode(make_scene, tmp_path):
