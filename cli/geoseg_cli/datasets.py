@@ -54,14 +54,35 @@ def list_command(as_json: bool, progress: Progress) -> None:
 
 @command.command("show")
 @click.argument("name", metavar="NAME")
+@click.argument("root", metavar="[ROOT]", required=False)
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    help="Draw some images of ROOT with their labels into this picture.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the picture if it exists.")
 @options.as_json
 @options.messages
-def show_command(name: str, as_json: bool, progress: Progress) -> None:
-    """Show what a data set is, and how to get it."""
+def show_command(
+    name: str,
+    root: str | None,
+    sheet: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    progress: Progress,
+) -> None:
+    """Show what a data set is, and how to get it; with --sheet also how it looks."""
     from geoseg.geo.dataset_description import open_description
 
     del progress
+    if (root is None) != (sheet is None):
+        raise click.UsageError("A sheet is drawn of a folder; give both ROOT and --sheet.")
     description = open_description(name)
+    if root is not None and sheet is not None:
+        from geoseg.reports.dataset_sheet import draw_dataset_sheet
+
+        draw_dataset_sheet(description, root, sheet, overwrite=overwrite)
     if as_json:
         options.print_json(_everything(description))
     else:

@@ -135,7 +135,7 @@ def examine(
     with Workers(jobs) as workers:
         samples = list(
             progress.track(
-                workers.map(lambda pair: _look_at(pair, description), found.pairs),
+                workers.map(lambda pair: look_at(pair, description), found.pairs),
                 "check",
                 len(found.pairs),
                 "pair",
@@ -183,7 +183,19 @@ def open_image(path: str, table: ImageTable) -> Scene:
     return replace(scene, band_names=table.bands)
 
 
-def _look_at(pair: Pair, description: Description) -> Sample:
+def look_at(pair: Pair, description: Description) -> Sample:
+    """Open the image of a pair and read all its labels.
+
+    Args:
+        pair: Where they lie.
+        description: What they should be.
+
+    Returns:
+        What was found; what is wrong is no error, but its `fault`.
+
+    Raises:
+        LegendError: If the legend does not suit the labels.
+    """
     try:
         scene = open_image(pair.image, description.images)
     except SceneError as error:

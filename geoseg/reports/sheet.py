@@ -100,7 +100,7 @@ def draw_tileset_sheet(
     if count < 1:
         raise ConfigError("count", f"is {count}", "Show one tile or more")
     tiles = TileSet.open(root)
-    output = _check(output, overwrite=overwrite, inputs=[root])
+    output = check_sheet(output, overwrite=overwrite, inputs=[root])
     splits = {name: len(tiles.split(name)) for name in SPLITS}
     where = "" if tiles.resolution is None else f" at {tiles.resolution:.3g} m"
     scenes = len({tile.scene for tile in tiles.tiles})
@@ -136,7 +136,7 @@ def draw_sheet(sheet: Sheet, output: str | Path, *, overwrite: bool = False) -> 
         OutputError: If the picture must not be written there.
         WorkError: If writing fails.
     """
-    output = _check(output, overwrite=overwrite)
+    output = check_sheet(output, overwrite=overwrite)
     figure = _draw(sheet)
     with publish(output) as temporary:
         figure.savefig(temporary, format="png", dpi=_DPI)
@@ -169,7 +169,12 @@ def choose_tiles(tiles: TileSet, count: int) -> list[Tile]:
     return [every[place] for place in sorted(chosen)]
 
 
-def _check(output: str | Path, *, overwrite: bool, inputs: Sequence[str | Path] = ()) -> Path:
+def check_sheet(output: str | Path, *, overwrite: bool, inputs: Sequence[str | Path] = ()) -> Path:
+    """Refuse a picture that must not be written, before any work is done.
+
+    Raises:
+        OutputError: If it exists and `overwrite` is not set, is no PNG, or an input.
+    """
     target = check_output(output, overwrite=overwrite, inputs=inputs)
     if target.suffix.lower() != ".png":
         problem = f'pictures cannot be written as "{target.suffix}"'

@@ -78,6 +78,12 @@ def test_the_example_is_checked_and_tiled(roofs, capfd):
     assert json.loads(described)["tiles"] == {"train": 1, "val": 1, "test": 0}
 
 
+def test_the_example_is_drawn(roofs, capfd):
+    out = run("datasets show roofs.toml roofs --sheet roofs.png", capfd).out
+    assert "Roofs of our town" in out
+    assert (roofs / "roofs.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_faults_are_told_and_end_with_two(roofs, capfd):
     (roofs / "roofs" / "val" / "masks" / "val1.png").unlink()
     told = run("datasets check roofs.toml roofs", capfd, code=2)
@@ -94,6 +100,9 @@ def test_faults_are_told_and_end_with_two(roofs, capfd):
         ("show lovda", ["lovda"], "Did you mean loveda"),
         ("check loveda nowhere", ["nowhere: does not exist"], "Give the folder that holds LoveDA"),
         ("check loveda scene.tif", ["scene.tif: is a file"], "Give the folder"),
+        ("show roofs.toml roofs", ["--sheet"], ""),
+        ("show roofs.toml roofs --sheet a.jpg", ["a.jpg"], "Name it .png"),
+        ("show roofs.toml tiles --sheet a.png", ["tiles"], "check"),
         ("check no.toml roofs", ["no.toml: does not exist"], "Check the path"),
         ("tile roofs.toml roofs -o tiles", ["tiles: already exists"], "--overwrite"),
         ("tile roofs.toml roofs -o new --size 0", ["--size"], ""),
