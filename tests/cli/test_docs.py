@@ -11,7 +11,8 @@ from geoseg_cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OF_OTHERS = {"--editable", "--index-url", "--extra-index-url"}
+OF_OTHERS = {"--editable", "--index-url", "--extra-index-url", "--compile"}
+"""Of pip, and of the scripts in tests/benchmarks."""
 
 
 def with_subcommands(command):
