@@ -382,6 +382,18 @@ def test_sizes_of_masks_come_from_images(tmp_path):
     assert np.argwhere(read(tmp_path / "out" / "b.png")).tolist() == [[6, 2]]
 
 
+def test_images_that_tell_the_sizes_are_never_replaced(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.fromarray(draw((5, 9, 3))).save(images / "a.jpg")
+    (images / "legend.toml").write_text("")  # as if it were such an output
+    table = tmp_path / "table.csv"
+    table.write_text("a.jpg\t1 45\n")
+    with pytest.raises(OutputError, match="holds the input"):
+        rle_decode(table, images, RleOptions(overwrite=True), images=images)
+    assert sorted(path.name for path in images.iterdir()) == ["a.jpg", "legend.toml"]
+
+
 @pytest.mark.parametrize(
     "name", ["../a.jpg", "/tmp/a.jpg", "x/a.jpg", "..\\a.jpg", "..", "C:a.jpg"]
 )

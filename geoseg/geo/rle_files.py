@@ -128,8 +128,9 @@ def rle_decode(
         raise ConfigError("--value", f"{value} is not within 1 to 255", "Give such as 255")
     if min(options.size) < 1:
         raise ConfigError("--size", f"{options.size} holds no pixel", "Give such as 512,512")
+    inputs = [table, *([] if images is None else [images])]
     target = check_output_folder(
-        output, overwrite=options.overwrite, inputs=[table], marker=LEGEND_FILE
+        output, overwrite=options.overwrite, inputs=inputs, marker=LEGEND_FILE
     )
     runs = read_rle_table(table, name=options.name_column, runs=options.runs_column)
     files = mask_names(runs, table)

@@ -39,6 +39,9 @@ def read_rle_table(
     if not rows:
         raise LabelError(path, "holds no line", "Write a line `name<TAB>runs` for each image")
     columns = _columns(path, rows[0][1], name, runs)
+    if max(len(row) for _, row in rows) < 2:
+        problem = "has one column: tabs or commas part a name from its runs"
+        raise LabelError(path, problem, "Write a line `name<TAB>runs` for each image")
     is_headed = name is not None or runs is not None or _is_header(rows[0][1])
     table: dict[str, str] = {}
     for line, row in rows[is_headed:]:
@@ -96,8 +99,11 @@ def _columns(path: Path, head: list[str], name: str | None, runs: str | None) ->
 
 
 def _is_header(head: list[str]) -> bool:
-    """Whether the first line tells headings: a word without digits where runs would be."""
-    if len(head) < 2:
+    """Whether the first line tells headings: a word without digits where runs would be.
+
+    A line that names an image is none: what stands behind it is broken run lengths.
+    """
+    if len(head) < 2 or Path(head[0].strip()).suffix:
         return False
     cell = head[1].strip()
     return cell.lower() not in _NOTHING and not any(c.isdigit() for c in cell)

@@ -93,3 +93,14 @@ def test_no_text(tmp_path):
 def test_names_that_break_the_table(name):
     with pytest.raises(LabelError):
         rle_table_text({name: "1 2"})
+
+
+@pytest.mark.parametrize("text", ["a.jpg 1 3 5 2\nb.jpg 7 1\n", "a.jpg;1 3\nb.jpg;7 1\n"])
+def test_other_separators_are_refused(tmp_path, text):
+    with pytest.raises(LabelError, match="has one column: tabs or commas"):
+        read_rle_table(write(tmp_path, text))
+
+
+def test_words_behind_the_first_image_are_no_header(tmp_path):
+    table = read_rle_table(write(tmp_path, "a.jpg\tx y\nb.jpg\t1 3\n"))
+    assert table == {"a.jpg": "x y", "b.jpg": "1 3"}
