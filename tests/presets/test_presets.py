@@ -126,3 +126,12 @@ def test_tiles_keep_the_official_splits(case, layout, tmp_path):
     for split, counts in found.items():
         classes = {legend.class_of(n).value: c for n, c in expected[split].items() if n is not None}
         assert counts == Counter(classes | {legend.ignore: expected[split][None]})
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.name == "potsdam"], ids=str)
+def test_blurred_colours_of_potsdam_are_its_classes(case, layout):
+    write_copy(case, layout)
+    label = first_label(case, layout)
+    path = label.relative_to(layout.root).as_posix()
+    layout.color(path, np.zeros(SHAPE, int), {0: "#fcff00"})  # as most cars of label 6_7
+    assert check_dataset(case.name, layout.root, jobs=1).faults == ()
