@@ -16,6 +16,9 @@ from rasterio.errors import NotGeoreferencedWarning
 settings.register_profile("geoseg", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("geoseg")
 
+# ONNX Runtime reports to its makers, and writes into the user's cache; tests import it as well.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 _ROOT_LEVEL = logging.root.level
 """Taken here: a fixture of a module may have changed it before the first of its tests."""
 

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -135,8 +136,7 @@ def check_onnx(precision: Precision, device: torch.device, key: str = "--precisi
     cure = "Install geoseg[onnx], or choose --backend torch"
     if not has_onnx():
         raise ConfigError("--backend", "onnxruntime is not installed", cure)
-    import onnxruntime
-
+    onnxruntime = _onnxruntime()
     with_gpu = device.type == "cuda"
     if with_gpu and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         cure = "Install onnxruntime-gpu, or choose --backend torch"
@@ -194,9 +194,16 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _session(model: bytes, device: torch.device, precision: Precision) -> Any:  # noqa: ANN401
+def _onnxruntime() -> Any:  # noqa: ANN401 - a module without hints
+    """Import ONNX Runtime without the reports that 1.31 and later send to its makers."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    return onnxruntime
+
+
+def _session(model: bytes, device: torch.device, precision: Precision) -> Any:  # noqa: ANN401
+    onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     options.intra_op_num_threads = torch.get_num_threads()

@@ -1,6 +1,8 @@
 """OpenVINO and ONNX Runtime give what PyTorch gives."""
 
 import logging
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
@@ -93,6 +95,15 @@ def test_nothing_is_left_behind(make, tmp_path, monkeypatch, capfd):
     assert (root.level, root.handlers, root.filters, root.manager.disable) == before
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert capfd.readouterr() == ("", "")
+
+
+def test_onnxruntime_sends_no_reports(tmp_path):
+    pytest.importorskip("onnxruntime")
+    code = "from geoseg.engine.onnx_backend import _onnxruntime; _onnxruntime()"
+    env = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]  # its database, its number
 
 
 def test_a_network_from_a_file_is_converted_once(make, monkeypatch):
