@@ -118,28 +118,7 @@ def check_command(
 @click.argument("name", metavar="NAME")
 @click.argument("root", metavar="ROOT")
 @options.output("Folder of the tile set.")
-@click.option(
-    "--method",
-    type=click.Choice(["stride", "random", "balanced"]),
-    default="stride",
-    show_default=True,
-    help="How windows are chosen; balanced centres them on each class equally often.",
-)
-@click.option("--size", type=int, default=512, show_default=True, metavar="PX", help="Tile side.")
-@click.option(
-    "--stride", type=int, metavar="PX", help="Step between windows (stride).  [default: the size]"
-)
-@click.option(
-    "--count",
-    type=int,
-    default=100,
-    show_default=True,
-    metavar="N",
-    help="Tiles per image (random, balanced).",
-)
-@options.pairs(
-    "--weight", "weights", "Weight of a class at the centres (balanced).", metavar="CLASS=W"
-)
+@options.cutting
 @click.option(
     "--val-share",
     type=_SHARE,

@@ -283,3 +283,42 @@ def messages(function: F) -> F:
         return function(progress=shown, **arguments)
 
     return cast("F", command)
+
+
+def cutting(function: F) -> F:
+    """How tiles are cut.
+
+    The command receives `method`, `size`, `stride`, `count` and `weights`.
+    """
+    chosen = (
+        click.option(
+            "--method",
+            type=click.Choice(["stride", "random", "balanced"]),
+            default="stride",
+            show_default=True,
+            help="How windows are chosen; balanced centres them on each class equally often.",
+        ),
+        click.option(
+            "--size", type=int, default=512, show_default=True, metavar="PX", help="Tile side."
+        ),
+        click.option(
+            "--stride",
+            type=int,
+            metavar="PX",
+            help="Step between windows (stride).  [default: the size]",
+        ),
+        click.option(
+            "--count",
+            type=int,
+            default=100,
+            show_default=True,
+            metavar="N",
+            help="Tiles per scene (random, balanced).",
+        ),
+        pairs(
+            "--weight", "weights", "Weight of a class at the centres (balanced).", metavar="CLASS=W"
+        ),
+    )
+    for decorate in reversed(chosen):  # the help lists them in this order
+        function = decorate(function)
+    return function
