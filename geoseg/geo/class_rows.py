@@ -1,0 +1,111 @@
+"""Class values as they are streamed: block after block of whole rows, again and again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from geoseg.geo.classes import class_values, strips
+from geoseg.geo.legend import Legend
+from geoseg.geo.raster import Scene
+from geoseg.geo.values import count_values
+
+Block = tuple[int, npt.NDArray[Any]]
+"""First row, and class values (rows, width) from there on."""
+
+
+class ClassRows(Protocol):
+    """The class values of a raster of any height, of which only a block is in memory.
+
+    Nodata is a value like any other here; who makes the rows says which (the legend's `ignore`).
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values; integers."""
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows from the top down, each once.
+
+        It may be called again, for the same values; where one block ends and the next begins may
+        then be elsewhere.
+        """
+
+
+class ArrayRows:
+    """Class values that are in memory.
+
+    Args:
+        values: (height, width) integers.
+        rows: Rows in a block; None for all of them in one.
+    """
+
+    def __init__(self, values: npt.NDArray[Any], rows: int | None = None) -> None:
+        self._values = values
+        self._rows = max(rows or len(values), 1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self._values.shape
+        return height, width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values."""
+        return self._values.dtype
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows from the top down, each once."""
+        for row in range(0, len(self._values), self._rows):
+            yield row, self._values[row : row + self._rows]
+
+
+class SceneRows:
+    """The class values of a raster on disk, with the legend's `ignore` where there is no data.
+
+    Args:
+        scene: The class raster.
+        legend: Its classes.
+    """
+
+    def __init__(self, scene: Scene, legend: Legend) -> None:
+        self._scene, self._legend = scene, legend
+        self._is_checked = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self._scene.grid.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The legend's type of masks."""
+        return np.dtype(self._legend.dtype)
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows from the top down, each once.
+
+        Raises:
+            SceneError: If the raster is broken.
+            LabelError: If it holds values that are not in the legend; all of them are listed.
+        """
+        known = {*self._legend.values, self._legend.ignore}
+        counts: Counter[int] = Counter()
+        for window in strips(self._scene):
+            raster = self._scene.read(window)
+            if not self._is_checked:
+                counts.update(count_values(raster.data[0][raster.valid]))
+            # Behind an unknown value the rest is only counted, for the error.
+            if counts.keys() <= known:
+                yield window.row_off, class_values(raster.data[0], raster.valid, self._legend)
+        self._legend.check(counts, self._scene.path)
+        self._is_checked = True
