@@ -41,7 +41,7 @@ def isprs(name, train, test, images, labels, bands):
         },
         keys=ISPRS | {"#000000": None},
         bands=bands,
-        georeferenced=name == "potsdam",  # its labels have no place, whatever the images have
+        georeferenced=name.startswith("potsdam"),  # its labels have no place, whatever the images have
     )
 
 
@@ -125,6 +125,24 @@ REMOTE_SENSING = [
         "6 24 35 16 14 22 10 4 2 20 8 31 33 27 38 12 29",
         "top/top_mosaic_09cm_area{}.tif",
         "top_mosaic_09cm_area{}.tif",
+        3,
+    ),
+    # names of mmsegmentation's tools/dataset_converters/potsdam.py and vaihingen.py
+    isprs(
+        "potsdam-no-boundary",
+        "2_10 2_11 2_12 3_10 3_11 3_12 4_10 4_11 4_12 5_10 5_11 5_12 6_10 6_11 6_12 6_7 6_8 6_9 "
+        "7_10 7_11 7_12 7_7 7_8 7_9",
+        "5_15 6_15 6_13 3_13 4_14 6_14 5_14 2_13 4_15 2_14 5_13 4_13 3_14 7_13",
+        "4_Ortho_RGBIR/top_potsdam_{}_RGBIR.tif",
+        "5_Labels_all_noBoundary/top_potsdam_{}_label_noBoundary.tif",
+        4,
+    ),
+    isprs(
+        "vaihingen-no-boundary",
+        "1 11 13 15 17 21 23 26 28 3 30 32 34 37 5 7",
+        "6 24 35 16 14 22 10 4 2 20 8 31 33 27 38 12 29",
+        "top/top_mosaic_09cm_area{}.tif",
+        "top_mosaic_09cm_area{}_noBoundary.tif",
         3,
     ),
     Published(

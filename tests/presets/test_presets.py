@@ -32,6 +32,10 @@ def first_label(case, layout):
     return layout.root / next(iter(case.files.values()))[0][1]
 
 
+def about(name):
+    return open_description(name).about.obtain
+
+
 def test_every_preset_is_tried():
     assert sorted(case.name for case in CASES) == preset_names()
 
@@ -103,7 +107,7 @@ def test_what_means_no_class_is_told(case, layout):
     path = label.relative_to(layout.root).as_posix()
     if isinstance(next(iter(case.keys)), str):
         # Potsdam's are brought to full red, green and blue, of which all but this mean a class.
-        color = "#e010e0" if case.name == "potsdam" else "#f01020"
+        color = "#e010e0" if case.name.startswith("potsdam") else "#f01020"
         layout.color(path, np.zeros(SHAPE, int), {0: color})
     else:
         layout.index(path, np.full(SHAPE, 254))
@@ -128,7 +132,19 @@ def test_tiles_keep_the_official_splits(case, layout, tmp_path):
         assert counts == Counter(classes | {legend.ignore: expected[split][None]})
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.name == "potsdam"], ids=str)
+@pytest.mark.parametrize("name", ["potsdam", "vaihingen"])
+def test_labels_with_and_without_boundaries_may_share_a_folder(name, layout):
+    for case in CASES:
+        if case.name in (name, f"{name}-no-boundary"):
+            write_copy(case, layout)
+    for each in (name, f"{name}-no-boundary"):
+        report = check_dataset(each, layout.root, jobs=1)
+        assert report.faults == ()
+        assert report.pairs == report.published
+        assert each.endswith("no-boundary") or f"{name}-no-boundary" in about(each)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.name.startswith("potsdam")], ids=str)
 def test_blurred_colours_of_potsdam_are_its_classes(case, layout):
     write_copy(case, layout)
     label = first_label(case, layout)
