@@ -44,7 +44,7 @@ def mapillary(version, name, **facts):
     """Layout of mmsegmentation's docs/en/user_guides/2_dataset_prepare.md."""
     return Published(
         name=name,
-        pairs={"train": None, "val": None, "test": None},
+        pairs={"train": 18000, "val": 2000, "test": None},  # its own README
         files={
             split: both(f"{folder}/images/{{}}.jpg", f"{folder}/v{version}/labels/{{}}.png", stem)
             for split, folder, stem in (("train", "training", "-aB_c"), ("val", "validation", "d"))
@@ -187,7 +187,7 @@ COMMON_IMAGES = [
         name="bdd100k",  # bdd100k/label/label.py and doc/source/format.rst: ids of training
         count=19,
         colors=dict(STREET.values()),
-        pairs={"train": None, "val": None, "test": None},
+        pairs={"train": 7000, "val": 1000, "test": None},  # of dataset-ninja/bdd100k-10k
         files={
             split: both(
                 f"bdd100k/images/10k/{split}/{{}}.jpg",

@@ -10,7 +10,7 @@ from published_common import COMMON_IMAGES
 from published_remote import REMOTE_SENSING
 from published_sets import write_copy
 
-from geoseg.datasets import check_dataset
+from geoseg.datasets import check_dataset, list_datasets
 
 CASES = {case.name: case for case in [*REMOTE_SENSING, *COMMON_IMAGES]}
 
@@ -21,6 +21,15 @@ def torchgeo_masks(kind, root, split, **arguments):
 
 def torchvision_masks(kind, root, **arguments):
     return [np.array(target) for _, target in kind(root, **arguments)]
+
+
+def test_the_classes_that_descriptions_name_are_there():
+    abouts = {description.name: description.about for description in list_datasets()}
+    for about in abouts.values():
+        assert not about.torchgeo or hasattr(geo, about.torchgeo)
+        assert not about.torchvision or hasattr(vision, about.torchvision)
+    assert abouts["voc-sbd"].torchvision == "SBDataset"
+    assert "benchmark_RELEASE/dataset" in abouts["voc-sbd"].obtain
 
 
 def loveda(root, split):
