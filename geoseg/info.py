@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from geoseg.errors import SceneError
+from geoseg.errors import BundleError, SceneError
 from geoseg.geo.legend import Legend
 from geoseg.geo.raster import Scene, SceneOptions
 
@@ -15,18 +16,23 @@ _BUNDLE_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".bin")
 _LEGEND_SUFFIXES = (".toml", ".qml")
 
 
-def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+def describe(
+    path: str | os.PathLike[str], model: str | os.PathLike[str] | None = None
+) -> dict[str, Any]:
     """Tell what a path holds.
 
     Args:
         path: A model bundle (`*.safetensors`), a legend (`*.toml`, `*.qml`), a tile set folder,
             or a scene in any other form; a scene without CRS is described in pixel space.
+        model: A bundle; of a scene it is then also told, band by band, how its values compare
+            with those that the model was trained on (`shift`).
 
     Returns:
         JSON-able values; `kind` is `bundle`, `legend`, `tileset` or `scene`, `path` as given.
 
     Raises:
-        BundleError: If a model file cannot be used.
+        BundleError: If a model file cannot be used, or a scene's bands or the range of its values
+            do not fit `model`.
         LegendError: If a legend cannot be read.
         TileSetError: If a tile set is damaged.
         SceneError: If the path is none of these and no raster.
@@ -39,7 +45,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         return {"kind": "legend", "path": path, **Legend.open(path).to_dict()}
     if is_tileset(path):
         return {"kind": "tileset", "path": path, **_describe_tileset(path)}
-    return {"kind": "scene", "path": path, **_describe_scene(path)}
+    described = {"kind": "scene", "path": path, **_describe_scene(path)}
+    return described if model is None else {**described, "shift": _describe_shift(path, model)}
 
 
 def is_tileset(path: str | os.PathLike[str]) -> bool:
@@ -66,6 +73,26 @@ def _describe_scene(path: str) -> dict[str, Any]:
         "pixel_size": list(grid.res),
         "ground_resolution_m": grid.ground_resolution() if grid.is_georeferenced else None,
     }
+
+
+def _describe_shift(path: str, model: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    # here, not on top: they load torch, which a scene does without
+    from geoseg.nn.bundle import read_card
+    from geoseg.nn.fit import check_values, match_bands
+    from geoseg.nn.shift import band_shifts
+
+    scene, card = _open_scene(path), read_card(model)
+    bands, stats = match_bands(scene, card.bands), card.band_stats
+    if stats is None:
+        raise BundleError(os.fspath(model), "holds no statistics of its training", "Leave -m out")
+    check_values(scene, card.dtype, stats)
+    return [
+        {
+            name: None if value != value else value  # noqa: PLR0124 - NaN is not in JSON
+            for name, value in {**asdict(shift), "is_far": shift.is_far}.items()
+        }
+        for shift in band_shifts(scene, bands, card.bands, stats)
+    ]
 
 
 def _open_scene(path: str) -> Scene:

@@ -11,7 +11,11 @@ import rasterio
 from rasterio.transform import from_origin
 
 from geoseg.errors import BundleError, LegendError, SceneError, TileSetError
+from geoseg.geo.legend import Legend
 from geoseg.info import describe
+from geoseg.nn.bundle import ModelBundle, ModelCard
+from geoseg.nn.models import ModelSpec, build_model
+from geoseg.nn.scaling import Scaling
 
 GEOSEG = Path(sys.executable).with_name("geoseg")
 LEGEND = """
@@ -140,3 +144,42 @@ def test_the_command_refuses_in_one_line(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "missing.tif" in done.stderr
+
+
+def test_a_scene_is_compared_with_a_model(scene, tmp_path):
+    model = bundle_of(tmp_path, red=(0, 2), nir=(100, 200))
+    red, nir = describe(scene, model)["shift"]
+    assert (red["mean"], red["inside"], red["is_far"]) == (1, 1, False)
+    assert (nir["training_mean"], nir["inside"], nir["is_far"]) == (150, 0, True)
+    shown = subprocess.run(
+        [GEOSEG, "info", scene, "-m", model], capture_output=True, text=True, check=True
+    )
+    (line,) = (line for line in shown.stdout.splitlines() if "UNLIKE" in line)
+    assert line.split()[0] == "nir"
+
+
+def test_a_model_without_statistics_compares_nothing(scene, tmp_path):
+    with pytest.raises(BundleError, match="holds no statistics"):
+        describe(scene, bundle_of(tmp_path))
+
+
+def bundle_of(folder, **bands):
+    """A model whose training values lay evenly between these of each band."""
+    spec = ModelSpec(arch="linear", in_channels=2, classes=2)
+    low, high = map(list, zip(*bands.values(), strict=True)) if bands else ([], [])
+    columns = dict.fromkeys(("min", "p2"), low) | dict.fromkeys(("max", "p98"), high)
+    columns["mean"] = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
+    columns["std"] = [(b - a) / 4 for a, b in zip(low, high, strict=True)]
+    card = ModelCard(
+        spec=spec,
+        legend=Legend.of_values([0, 1]).to_dict(),
+        bands=("red", "nir"),
+        dtype="uint16",
+        scaling=Scaling(),
+        window=64,
+        stride=32,
+        stats={"count": [9, 9], **columns} if bands else {},
+    )
+    path = folder / "model.safetensors"
+    ModelBundle.of(build_model(spec), card).save(path)
+    return path

@@ -20,6 +20,12 @@ _LONGEST = 100
 @click.command("info")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option(
+    "-m",
+    "--model",
+    metavar="BUNDLE",
+    help="Also compare the bands of scenes with what this model was trained on.",
+)
+@click.option(
     "--sheet",
     type=click.Path(path_type=Path),
     metavar="PNG",
@@ -30,6 +36,7 @@ _LONGEST = 100
 @options.messages
 def command(
     paths: tuple[str, ...],
+    model: str | None,
     sheet: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -45,7 +52,7 @@ def command(
     del progress  # nothing here takes long
     if sheet is not None:
         _draw(paths, sheet, overwrite=overwrite)
-    described = [describe(path) for path in _expand(paths)]
+    described = [describe(path, model) for path in _expand(paths)]
     if as_json:
         options.print_json(described[0] if len(described) == 1 else described)
     else:
@@ -80,9 +87,20 @@ def _lines(description: Mapping[str, object], indent: int = 0) -> Iterator[str]:
             yield from _lines(value, indent + 2)
         elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
             yield label
-            yield from (" " * (indent + 2) + _row(row) for row in value)
+            row = _shift_row if name == "shift" else _row
+            yield from (" " * (indent + 2) + row(each) for each in value)
         else:
             yield f"{label:<{_WIDTH}} {_text(value)}"
+
+
+def _shift_row(row: Mapping[str, object]) -> str:
+    """How a band compares with training."""
+    share = row["inside"]
+    inside = f"{share:.0%}" if isinstance(share, float) else "-"
+    return (
+        f"{row['band']!s:<16} mean {_text(row['mean'])} (training {_text(row['training_mean'])}), "
+        f"{inside} where 96% of training lay{', UNLIKE TRAINING' if row['is_far'] else ''}"
+    )
 
 
 def _row(row: Mapping[str, object]) -> str:

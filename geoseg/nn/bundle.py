@@ -28,6 +28,7 @@ from geoseg.nn import fit
 from geoseg.nn.card import FORMAT_VERSION, ModelCard, parse_card
 from geoseg.nn.models import ModelSpec, SegmentationModel, build_model
 from geoseg.nn.scaling import Scaling
+from geoseg.nn.shift import band_shifts, warn_of_shifts
 
 __all__ = ["FORMAT_VERSION", "METADATA_KEY", "ModelBundle", "ModelCard", "Scaling", "read_card"]
 
@@ -151,8 +152,12 @@ class ModelBundle:
         Raises:
             BundleError: If its bands or the range of its values do not fit.
         """
-        self.match_bands(scene, bands_given=bands_given)
-        fit.check_values(scene, self.card.dtype, self.card.band_stats, scale=scale)
+        bands = self.match_bands(scene, bands_given=bands_given)
+        stats = self.card.band_stats
+        fit.check_values(scene, self.card.dtype, stats, scale=scale)
+        if stats is not None:
+            shifts = band_shifts(scene, bands, self.card.bands, stats, scale=scale)
+            warn_of_shifts(scene.path, shifts)
         fit.check_resolution(scene, self.card.resolution, resolution_given=resolution_given)
 
 

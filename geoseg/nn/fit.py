@@ -6,6 +6,7 @@ import logging
 import math
 
 import numpy as np
+import numpy.typing as npt
 from rasterio.windows import Window
 
 from geoseg.errors import BundleError
@@ -82,7 +83,8 @@ def check_values(
         BundleError: If values lie far outside of training's.
     """
     typical, largest = _typical(dtype, stats)
-    sample = _sample(scene) * (1.0 if scale is None else scale)
+    sample = sample_values(scene) * (1.0 if scale is None else scale)
+    sample = sample[np.isfinite(sample)]
     if not sample.size or typical <= 0:
         return
     reach = float(np.percentile(np.abs(sample), 98))
@@ -119,6 +121,27 @@ def check_resolution(
             resolution,
             resolution,
         )
+
+
+def sample_values(scene: Scene) -> npt.NDArray[np.float64]:
+    """Read five small windows: the middle and the middles of the quarters.
+
+    Returns:
+        (bands, n) values of their valid pixels, in the order of the scene's bands; single values
+        may be NaN or infinite.
+    """
+    parts = []
+    for row, col in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)):
+        height, width = (min(_PROBE_SIDE, length) for length in scene.grid.shape)
+        window = Window(
+            int((scene.grid.width - width) * col),
+            int((scene.grid.height - height) * row),
+            width,
+            height,
+        )
+        raster = scene.read(window)
+        parts.append(raster.data[:, raster.valid].astype(np.float64))
+    return np.concatenate(parts, axis=1)
 
 
 def _are_names(names: list[str]) -> bool:
@@ -167,20 +190,3 @@ def _typical(dtype: str, stats: BandStats | None) -> tuple[float, float]:
 
 def _largest(values: tuple[float, ...]) -> float:
     return max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-
-
-def _sample(scene: Scene) -> np.ndarray:
-    """Valid values of five small windows: the middle and the middles of the quarters."""
-    parts = []
-    for row, col in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)):
-        height, width = (min(_PROBE_SIDE, length) for length in scene.grid.shape)
-        window = Window(
-            int((scene.grid.width - width) * col),
-            int((scene.grid.height - height) * row),
-            width,
-            height,
-        )
-        raster = scene.read(window)
-        values = raster.data[:, raster.valid].astype(np.float64)
-        parts.append(values[np.isfinite(values)])
-    return np.concatenate(parts)
