@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.geo.ratios import divide, mean_of
+
 Counts = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
 
@@ -139,12 +141,12 @@ def _class_scores(matrix: Counts) -> dict[str, Shares]:
     """Every score of a class, NaN where it is not defined."""
     hits = np.diag(matrix)
     reference, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
-    dice = _divide(2 * hits, reference + predicted)
+    dice = divide(2 * hits, reference + predicted)
     return {
-        "iou": _divide(hits, reference + predicted - hits),
+        "iou": divide(hits, reference + predicted - hits),
         "dice": dice,
-        "precision": _divide(hits, predicted),
-        "recall": _divide(hits, reference),
+        "precision": divide(hits, predicted),
+        "recall": divide(hits, reference),
         "f1": dice.copy(),
     }
 
@@ -152,20 +154,20 @@ def _class_scores(matrix: Counts) -> dict[str, Shares]:
 def _summary(matrix: Counts, by_class: dict[str, Shares]) -> dict[str, float]:
     total = matrix.sum()
     reference, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
-    frequencies = _divide(reference, total)
+    frequencies = divide(reference, total)
     present = reference > 0
-    by_chance = float(_divide(reference @ predicted.astype(np.float64), float(total) ** 2))
-    accuracy = float(_divide(np.trace(matrix), total))
+    by_chance = float(divide(reference @ predicted.astype(np.float64), float(total) ** 2))
+    accuracy = float(divide(np.trace(matrix), total))
     return {
         "pixel_accuracy": accuracy,
-        "mean_accuracy": _mean(by_class["recall"]),
-        "mean_iou": _mean(by_class["iou"]),
+        "mean_accuracy": mean_of(by_class["recall"]),
+        "mean_iou": mean_of(by_class["iou"]),
         "fw_iou": float(frequencies[present] @ by_class["iou"][present])
         if present.any()
         else float("nan"),
-        "mean_dice": _mean(by_class["dice"]),
-        "mean_f1": _mean(by_class["f1"]),
-        "kappa": float(_divide(accuracy - by_chance, 1 - by_chance)),
+        "mean_dice": mean_of(by_class["dice"]),
+        "mean_f1": mean_of(by_class["f1"]),
+        "kappa": float(divide(accuracy - by_chance, 1 - by_chance)),
     }
 
 
@@ -182,17 +184,3 @@ def _class_rows(
         }
         for index, name in enumerate(names)
     ]
-
-
-def _divide(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Shares:
-    """Divide, with NaN where the denominator is 0."""
-    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
-    quotient: Shares = np.full(np.broadcast(numerator, denominator).shape, np.nan)
-    np.divide(numerator, denominator, out=quotient, where=denominator != 0)
-    return quotient
-
-
-def _mean(values: Shares) -> float:
-    """The mean of the values that are defined; NaN where none is."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else float("nan")

@@ -73,6 +73,21 @@ def ring_perimeters(rings: Rings, grid: Grid) -> Floats:
     return np.bincount(places, by_ring).astype(np.float64, copy=False)
 
 
+def pixel_sides(grid: Grid) -> tuple[Floats, Floats]:
+    """Measure the steps from a pixel to its neighbours, in metres (pixels without a CRS).
+
+    Args:
+        grid: The pixels.
+
+    Returns:
+        (height,) the step along each row, and (height,) across it, at the middle column.
+    """
+    along_rows, along_cols = _pixel_sides(grid)
+    if grid.crs is None:
+        return np.ones(grid.height), np.ones(grid.height)
+    return (along_rows[1:] + along_rows[:-1]) / 2, along_cols
+
+
 def _pixel_sides(grid: Grid) -> tuple[Floats, Floats]:
     """Lengths of a pixel's sides: along each of height + 1 lattice rows, and across each row.
 
