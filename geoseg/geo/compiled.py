@@ -1,0 +1,20 @@
+"""The one way in which functions over arrays are compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, cast
+
+import numba
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Compile a function when it is first called; kept on disk, and run without the GIL.
+
+    Sums stay in the order in which they are written, so results are the same on every machine
+    and do not depend on how the work is cut.
+    """
+    return cast("Callable[_Arguments, _Result]", numba.njit(cache=True, nogil=True)(function))
