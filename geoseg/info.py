@@ -13,6 +13,7 @@ from geoseg.geo.legend import Legend
 from geoseg.geo.raster import Scene, SceneOptions
 
 _BUNDLE_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".bin")
+_EXPORT_SUFFIXES = (".onnx", ".pt2")
 _LEGEND_SUFFIXES = (".toml", ".qml")
 
 
@@ -41,6 +42,8 @@ def describe(
     suffix = Path(path).suffix.lower()
     if suffix in _BUNDLE_SUFFIXES:
         return {"kind": "bundle", "path": path, **_describe_bundle(path)}
+    if suffix in _EXPORT_SUFFIXES or (suffix == ".xml" and Path(path).with_suffix(".bin").exists()):
+        return {"kind": "export", "path": path, **_describe_export(path)}
     if suffix in _LEGEND_SUFFIXES:
         return {"kind": "legend", "path": path, **Legend.open(path).to_dict()}
     if is_tileset(path):
@@ -111,6 +114,16 @@ def _describe_bundle(path: str) -> dict[str, Any]:
     card: dict[str, Any] = bundle.card.model_dump(mode="json")
     parameters = sum(tensor.numel() for tensor in bundle.state.values())
     return {"sha256": bundle.sha256, "parameters": parameters, **card}
+
+
+def _describe_export(path: str) -> dict[str, Any]:
+    from geoseg.nn.exported_model import ExportedModel
+    from geoseg.nn.open_model import open_model
+
+    model = open_model(path)
+    assert isinstance(model, ExportedModel)
+    card: dict[str, Any] = model.card.model_dump(mode="json")
+    return {"sha256": model.sha256, "format": model.format, "input_divisor": model.divisor, **card}
 
 
 def _describe_tileset(path: str) -> dict[str, Any]:

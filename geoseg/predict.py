@@ -22,8 +22,8 @@ from geoseg.geo.cog_options import check_options
 from geoseg.geo.outputs import make_folders
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.raster import Scene
-from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.device import resolve_device, resolve_precision
+from geoseg.nn.open_model import open_model
 from geoseg.progress import Progress
 from geoseg.vectorize import VectorizeOptions, vectorize
 
@@ -47,7 +47,8 @@ def predict(
 
     Args:
         scenes: Files, globs, folders, URLs or `@list.txt`.
-        bundles: A model bundle, or several of the same classes, whose answers are combined.
+        bundles: A model bundle or an exported model, or several of the same classes, whose
+            answers are combined.
         output: The class raster; or a folder, as it must be for several scenes, which gets
             `<scene>.tif`. A name without suffix is taken for a folder.
         options: How to predict.
@@ -127,7 +128,7 @@ def _plan(
     names = [bundles] if isinstance(bundles, str | Path) else list(bundles)
     if not names:
         raise ConfigError("--model", "names no bundle", "Give one or more")
-    ensemble = Ensemble([ModelBundle.open(str(name)) for name in names], options)
+    ensemble = Ensemble([open_model(str(name)) for name in names], options)
     _check_options(ensemble, options)
     paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
     jobs = [_job(path, ensemble, output, options, many=len(paths) > 1) for path in paths]

@@ -12,8 +12,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from geoseg.engine.backends import BackendName
-from geoseg.engine.choose import BackendChooser, Choice
+from geoseg.engine.choose import Choice
 from geoseg.engine.ensemble import Ensemble, SceneViews
+from geoseg.engine.exported_chooser import Chooser
 from geoseg.engine.options import PredictOptions
 from geoseg.engine.pipeline import Group
 from geoseg.engine.strips import Hide
@@ -135,7 +136,7 @@ def _described(choices: Sequence[Choice]) -> list[_Described]:
 
 
 def _restored(
-    choosers: Sequence[BackendChooser],
+    choosers: Sequence[Chooser],
     described: Sequence[_Described],
     views: SceneViews,
     hide: Hide,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from geoseg.engine.choose import BackendChooser, Choice
+from geoseg.engine.exported_chooser import Chooser, ExportedChooser
 from geoseg.engine.layout import Layout
 from geoseg.engine.options import PredictOptions
 from geoseg.engine.pipeline import Group, Member
@@ -21,6 +22,7 @@ from geoseg.geo.legend import Legend
 from geoseg.geo.raster import Scene
 from geoseg.nn.bundle import ModelBundle
 
+from geoseg.nn.exported_model import ExportedModel
 _SCALES = (0.1, 10.0)
 """The smallest and the largest scale that are taken for no slip of the pen."""
 
@@ -96,6 +98,7 @@ class Ensemble:
         self._options = options
         _check_options(options)
 
+        _check_windows(bundles, options)
     @property
     def name(self) -> str:
         """Names of the models."""
@@ -134,22 +137,29 @@ class Ensemble:
         )
         return SceneViews(scene=self._with_bands(scene, wanted), units=units, views=views)
 
-    def choosers(self, device: str | torch.device) -> list[BackendChooser]:
+    def choosers(self, device: str | torch.device) -> list[Chooser]:
         """What makes the run-time of each bundle on a device."""
-        return [
-            BackendChooser(
-                bundle,
-                backend=self._options.backend,
-                device=device,
-                precision=self._options.precision,
-                batch_size=self._options.batch_size,
-            )
-            for bundle in self.bundles
-        ]
+        return [self._chooser(bundle, device) for bundle in self.bundles]
 
-    def choose(
-        self, choosers: Sequence[BackendChooser], views: SceneViews, hide: Hide
-    ) -> list[Choice]:
+    def _chooser(self, bundle: ModelBundle, device: str | torch.device) -> Chooser:
+        asked = self._options
+        if isinstance(bundle, ExportedModel):
+            return ExportedChooser(
+                bundle,
+                backend=asked.backend,
+                device=device,
+                precision=asked.precision,
+                batch_size=asked.batch_size,
+            )
+        return BackendChooser(
+            bundle,
+            backend=asked.backend,
+            device=device,
+            precision=asked.precision,
+            batch_size=asked.batch_size,
+        )
+
+    def choose(self, choosers: Sequence[Chooser], views: SceneViews, hide: Hide) -> list[Choice]:
         """The run-time of each bundle for a scene."""
         chosen = []
         for chooser, job in zip(choosers, views.jobs(hide), strict=True):
@@ -161,7 +171,7 @@ class Ensemble:
 
     def groups(
         self,
-        choosers: Sequence[BackendChooser],
+        choosers: Sequence[Chooser],
         choices: Sequence[Choice],
         views: SceneViews,
         hide: Hide,
@@ -177,9 +187,7 @@ class Ensemble:
             return list(members)
         return [[member for each in members for member in each]]
 
-    def _members(
-        self, chooser: BackendChooser, choice: Choice, view: View, job: Job
-    ) -> list[Member]:
+    def _members(self, chooser: Chooser, choice: Choice, view: View, job: Job) -> list[Member]:
         """One network at all scales."""
         members = []
         for scale in self._options.scales:
@@ -300,6 +308,14 @@ def _check_options(options: PredictOptions) -> None:
     if options.mode == "resize":
         for option, is_given in (
             ("--scales", options.scales != (1.0,)),
+def _check_windows(bundles: Sequence[ModelBundle], options: PredictOptions) -> None:
+    for bundle in bundles:
+        side = bundle.card.window
+        if isinstance(bundle, ExportedModel) and options.window not in (None, side):
+            problem = f"{bundle.path} was exported for windows of {side} pixels"
+            raise ConfigError("--window", problem, "Leave it out, or export it for others")
+
+
             ("--model-resolution", options.model_resolution),
             ("--max-memory", options.max_memory is not None),
         ):

@@ -66,7 +66,7 @@ class OnnxBackend:
         self._windows = HostWindows(kind)
         try:
             model = _exported(bundle, kind, precision, self._batch_size)
-            self._session: Any = _session(model, device, precision)
+            self._session: Any = make_session(model, device, precision)
         except Exception as error:
             # The exporter passes on what the tracer and the network itself raise; PyTorch takes
             # over and tells what is wrong with the network.
@@ -170,8 +170,7 @@ def _exported(bundle: ModelBundle, kind: WindowKind, precision: Precision, count
     network, example = export_parts(bundle, kind, count)
     if precision == "fp16":
         setattr(network, "network", _Halved(network.network))  # noqa: B010 - another type
-    with warnings.catch_warnings(), _quiet(), torch.inference_mode(mode=False), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the exporter about itself
+    with quiet_export():
         program = torch.onnx.export(
             network, example, dynamo=True, verbose=False, optimize=False, external_data=False
         )
@@ -183,12 +182,18 @@ def _exported(bundle: ModelBundle, kind: WindowKind, precision: Precision, count
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter from logging and printing about its steps."""
+def quiet_export() -> Iterator[None]:
+    """Without gradients; keep the exporter from logging, warning and printing about its steps."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            torch.inference_mode(mode=False),
+            torch.no_grad(),
+        ):
+            warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(before)
@@ -202,7 +207,8 @@ def _onnxruntime() -> Any:  # noqa: ANN401 - a module without hints
     return onnxruntime
 
 
-def _session(model: bytes, device: torch.device, precision: Precision) -> Any:  # noqa: ANN401
+def make_session(model: bytes, device: torch.device, precision: Precision) -> Any:  # noqa: ANN401
+    """A session of ONNX Runtime for the content of a file."""
     onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors

@@ -33,17 +33,25 @@ class WindowNetwork(nn.Module):
         bundle: The network with its card.
         units: What raw values mean.
         size: Side at which the network sees the windows, pixels; None for their own.
+        network: What gives the logits in place of the bundle's own network.
     """
 
     slope: Tensor
     intercept: Tensor
     missing: Tensor
 
-    def __init__(self, bundle: ModelBundle, units: Units, size: int | None = None) -> None:
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        units: Units,
+        size: int | None = None,
+        *,
+        network: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         scaling, bands = bundle.card.scaling, bundle.card.spec.in_channels
         slope, intercept = scaling.affine(bands)
-        self.network = bundle.build()
+        self.network = bundle.build() if network is None else network
         self.register_buffer("slope", (slope * units.factor)[:, None, None])
         self.register_buffer("intercept", intercept[:, None, None])
         self.register_buffer("missing", scaling.fill(bands)[:, None, None])

@@ -1,0 +1,74 @@
+"""Files of OpenVINO's intermediate representation (.xml and .bin) that hold a card."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from geoseg.errors import BundleError
+from geoseg.nn.exported_model import (
+    ExportedModel,
+    check_digest,
+    check_interface,
+    read_bytes,
+    read_notes,
+)
+
+_MOST_XML, _MOST_BIN = 256 << 20, 1 << 36
+
+
+def open_openvino(path: str) -> ExportedModel:
+    """Read a network that `geoseg export --format openvino` wrote.
+
+    Args:
+        path: The `.xml`; the `.bin` of the same name lies beside it.
+
+    Raises:
+        BundleError: If a file cannot be read, is not such a file, damaged or changed.
+    """
+    graph = read_bytes(path, _MOST_XML)
+    root = _parsed(path, graph)
+    if root.find(".//body") is not None:
+        raise BundleError(path, "holds branches or loops", "geoseg reads what geoseg export wrote")
+    found = root.findall("./rt_info/*")
+    card, note = read_notes(path, {each.tag: each.get("value", "") for each in found})
+    inputs = [_shape(layer) for layer in root.iterfind("./layers/layer[@type='Parameter']")]
+    outputs = [_shape(layer) for layer in root.iterfind("./layers/layer[@type='Result']")]
+    check_interface(path, card, inputs, outputs)
+    constants = read_bytes(weights_path(path), _MOST_BIN)
+    digest = hashlib.sha256(constants)
+    check_digest(path, note, digest.hexdigest())
+    digest.update(graph)
+    return ExportedModel(
+        card=card,
+        state={},
+        path=path,
+        sha256=digest.hexdigest(),
+        format="openvino",
+        graph=graph,
+        constants=constants,
+        divisor=note.divisor,
+    )
+
+
+def weights_path(path: str | os.PathLike[str]) -> str:
+    """The file of the weights beside the `.xml`."""
+    return os.fspath(Path(path).with_suffix(".bin"))
+
+
+def _parsed(path: str, graph: bytes) -> ET.Element:
+    # Declared entities may grow without end; OpenVINO writes none.
+    if b"<!DOCTYPE" in graph or b"<!ENTITY" in graph:
+        raise BundleError(path, "declares entities", "geoseg reads what geoseg export wrote")
+    try:
+        return ET.fromstring(graph)
+    except ET.ParseError as error:
+        raise BundleError(path, f"is no XML ({error})", "Copy it again") from error
+
+
+def _shape(layer: ET.Element) -> list[int]:
+    """Of the only port of an input or output; 0 for a length that is not fixed."""
+    lengths = [length.text or "" for length in layer.iterfind(".//port/dim")]
+    return [int(text) if text.isdecimal() else 0 for text in lengths]
