@@ -16,6 +16,7 @@ from geoseg.geo.dataset_tables import Description, ImageTable
 from geoseg.geo.gdal import open_dataset
 from geoseg.geo.raster import Scene, SceneOptions
 from geoseg.geo.splits import Split
+from geoseg.geo.validity import alpha_band
 from geoseg.geo.values import list_counts
 from geoseg.geo.workers import Workers
 from geoseg.progress import Progress
@@ -175,12 +176,20 @@ def open_image(path: str, table: ImageTable) -> Scene:
         # gray images among colour ones, as photographs have them
         scene = Scene.open(path, replace(options, bands=scene.bands * wanted))
     if scene.count != wanted:
-        raise SceneError(
-            path,
-            f"has {scene.count} bands, {wanted} are expected ({', '.join(table.bands)})",
-            "Say `bands` and `numbers` in [images]",
-        )
+        raise _other_bands(scene, table)
     return replace(scene, band_names=table.bands)
+
+
+def _other_bands(scene: Scene, table: ImageTable) -> SceneError:
+    wanted = len(table.bands)
+    problem = f"has {scene.count} bands, {wanted} are expected ({', '.join(table.bands)})"
+    with open_dataset(scene.path, npy_axes=table.npy_axes) as dataset:
+        alpha = alpha_band(dataset)
+    if table.numbers is None and alpha is not None and scene.count + 1 == wanted:
+        numbers = ", ".join(map(str, range(1, wanted + 1)))
+        cure = f"Band {alpha} is marked as alpha; if it is data, say numbers = [{numbers}]"
+        return SceneError(scene.path, problem, f"{cure} in [images]")
+    return SceneError(scene.path, problem, "Say `bands` and `numbers` in [images]")
 
 
 def look_at(pair: Pair, description: Description) -> Sample:

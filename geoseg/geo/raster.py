@@ -18,6 +18,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from geoseg.errors import ConfigError, SceneError
+from geoseg.geo.alpha import names_alpha, without_alpha
 from geoseg.geo.bands import (
     Colormap,
     choose_bands,
@@ -70,7 +71,8 @@ class SceneOptions:
     """How a raster file is to be looked at."""
 
     bands: tuple[int | str, ...] | None = None
-    """Bands to read, by number from 1 or by name; None reads all but alpha."""
+    """Bands to read, by number from 1 or by name; None reads all but alpha. Alpha that is named
+    by its number is data like any other band, and hides nothing."""
 
     resolution: float | None = None
     """Ground resolution in metres to read at; None keeps the file's."""
@@ -114,8 +116,8 @@ class Scene:
     """Value that means no data, where the file declares one."""
 
     bands: tuple[int, ...]
-    """Numbers of the bands in the file, from 1; alpha is never among them. Of an expanded
-    palette: 1 red, 2 green, 3 blue."""
+    """Numbers of the bands in the file, from 1; alpha is among them only if it was named by its
+    number. Of an expanded palette: 1 red, 2 green, 3 blue."""
 
     band_names: tuple[str, ...]
     """Names of the bands; empty where the file has none."""
@@ -149,8 +151,7 @@ class Scene:
             ConfigError: If `assume_crs` is no CRS.
         """
         path, options = os.fspath(path), options or SceneOptions()
-        trust, axes = options.trust_vrt, options.npy_axes
-        with open_dataset(path, trust_vrt=trust, npy_axes=axes) as dataset:
+        with _open(path, options) as dataset:
             return _describe(path, dataset, options)
 
     @property
@@ -205,7 +206,7 @@ class Scene:
         if self.grid.crs is None or grid.crs is None:
             raise SceneError(self.path, "has no CRS", "Give --assume-crs")
         nodata = next((value for value in self.nodata_values if value is not None), None)
-        source = open_dataset(self.path, trust_vrt=self.options.trust_vrt)
+        source = _open(self.path, self.options)
         try:
             with (
                 source,
@@ -253,8 +254,7 @@ class Scene:
         dataset = kept_handle(key)
         if dataset is not None:
             return dataset
-        trust, axes = self.options.trust_vrt, self.options.npy_axes
-        source = open_dataset(self.path, trust_vrt=trust, npy_axes=axes)
+        source = _open(self.path, self.options)
         if self.options.resolution is not None:
             return keep_handle(key, self._warped(source))
         return keep_handle(key, source)
@@ -303,6 +303,12 @@ class Scene:
         return Resampling[self.options.resampling]
 
 
+def _open(path: str, options: SceneOptions) -> DatasetReader:
+    """The file; without its alpha where `options` name that as a band."""
+    dataset = open_dataset(path, trust_vrt=options.trust_vrt, npy_axes=options.npy_axes)
+    return without_alpha(path, dataset) if names_alpha(dataset, options.bands) else dataset
+
+
 def _describe(path: str, dataset: DatasetReader, options: SceneOptions) -> Scene:
     if dataset.subdatasets:
         logger.warning("%s: holds several pages or rasters; the first is taken", path)
@@ -344,7 +350,9 @@ def _check_one_nodata(path: str, values: tuple[float | None, ...]) -> None:
 
 def _grid(path: str, dataset: DatasetReader, options: SceneOptions) -> Grid:
     crs, transform = dataset.crs, dataset.transform
-    plain_image = dataset.driver in {"PNG", "JPEG", "BMP"} or is_npy(path)
+    # a view without alpha is a VRT, whatever the file is
+    is_picture = dataset.driver in {"PNG", "JPEG", "BMP"} or path.lower().endswith((".png", ".bmp"))
+    plain_image = is_picture or is_npy(path)
     if options.assume_crs is not None and options.assume_crs.lower() == "none":
         crs, transform = None, Affine.identity()
     elif transform.is_identity and dataset.gcps[0]:

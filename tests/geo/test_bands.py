@@ -61,10 +61,20 @@ def test_names_by_colour(make_scene):
     assert Scene.open(make_scene(name="e.tif", names=("a", "", ""))).band_names == ("a", "", "")
 
 
-def test_alpha_is_never_a_band(make_scene):
-    path = make_scene((4, 8, 9), colors=("red", "green", "blue", "alpha"))
-    with pytest.raises(SceneError, match="has no band 4"):
-        open_bands(path, 1, 4)
+def test_alpha_is_no_band_unless_its_number_is_named(make_scene):
+    rgba = ("red", "green", "blue", "alpha")
+    path = make_scene((4, 8, 9), colors=rgba)
+    assert Scene.open(path).bands == (1, 2, 3)
+    assert open_bands(path, 1, 4).bands == (1, 4)
+    assert open_bands(path, "2", "4").bands == (2, 4)
+    with pytest.raises(SceneError, match="has no band 'alpha'"):
+        open_bands(path, "red", "alpha")
+    with pytest.raises(SceneError, match="has no band 5"):
+        open_bands(path, 4, 5)
+    # a band's name goes before its number, as ever
+    named = make_scene((4, 8, 9), "n.tif", colors=rgba, names=("4", "b", "c", "d"))
+    assert open_bands(named, "4").bands == (1,)
+    assert open_bands(named, 4).bands == (4,)
 
 
 def test_bands_of_unlike_types_are_refused(tmp_path, make_scene):

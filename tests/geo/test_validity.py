@@ -120,6 +120,11 @@ def test_bands_with_nodata_values_of_their_own(tmp_path, make_scene):
 RGBA = ("red", "green", "blue", "alpha")
 
 
+def read_file(path):
+    with rasterio.open(path) as dataset:
+        return dataset.read()
+
+
 def alpha_file(make_scene, **more):
     alpha = np.where(ROWS + COLS < 9, 0, np.where(ROWS < 8, 100, 255))
     return make_scene(np.concatenate([values(), alpha[None].astype("uint8")]), colors=RGBA, **more)
@@ -132,6 +137,34 @@ def test_alpha(make_scene):
     raster = scene.read()
     assert raster.data.shape == (3, 16, 20)
     assert raster.valid.tolist() == dataset_mask(path).tolist() == (ROWS + COLS >= 9).tolist()
+
+
+def test_alpha_named_by_its_number_is_data_and_no_mask(make_scene):
+    path = alpha_file(make_scene)
+    plain = make_scene(read_file(path), "plain.tif", colors=(*RGBA[:3], "undefined"))
+    for options in (
+        SceneOptions(bands=(1, 2, 3, 4)),
+        SceneOptions(bands=(4, 1)),
+        SceneOptions(bands=(1, 4), resolution=4.0, resampling="average"),
+    ):
+        scene, expected = Scene.open(path, options), Scene.open(plain, options)
+        assert (scene.bands, scene.validity) == (options.bands, "all")
+        assert scene.grid == expected.grid
+        one, other = scene.read(), expected.read()
+        assert np.array_equal(one.data, other.data)
+        assert one.valid.all()
+        small = scene.read(shape=(4, 5))
+        assert np.array_equal(small.data, expected.read(shape=(4, 5)).data)
+        onto = scene.read_onto(scene.grid)
+        assert np.array_equal(onto.data, one.data)
+        assert onto.valid.all()
+
+
+def test_a_mask_beside_alpha_that_is_data_still_hides(make_scene):
+    path = alpha_file(make_scene, mask=ROWS > COLS)
+    scene = Scene.open(path, SceneOptions(bands=(1, 4)))
+    assert scene.validity == "mask"
+    assert scene.read().valid.tolist() == (ROWS > COLS).tolist()
 
 
 def test_alpha_that_comes_first(make_scene):
