@@ -21,8 +21,8 @@ from geoseg.errors import BundleError, ConfigError, SceneError
 from geoseg.geo.legend import Legend
 from geoseg.geo.raster import Scene
 from geoseg.nn.bundle import ModelBundle
-
 from geoseg.nn.exported_model import ExportedModel
+
 _SCALES = (0.1, 10.0)
 """The smallest and the largest scale that are taken for no slip of the pen."""
 
@@ -97,8 +97,8 @@ class Ensemble:
         self.legend = _common_legend(bundles)
         self._options = options
         _check_options(options)
-
         _check_windows(bundles, options)
+
     @property
     def name(self) -> str:
         """Names of the models."""
@@ -292,6 +292,14 @@ def _listing(classes: Sequence[tuple[int, str]]) -> str:
     return ", ".join(f"{value} {name}" for value, name in classes)
 
 
+def _check_windows(bundles: Sequence[ModelBundle], options: PredictOptions) -> None:
+    for bundle in bundles:
+        side = bundle.card.window
+        if isinstance(bundle, ExportedModel) and options.window not in (None, side):
+            problem = f"{bundle.path} was exported for windows of {side} pixels"
+            raise ConfigError("--window", problem, "Leave it out, or export it for others")
+
+
 def _check_options(options: PredictOptions) -> None:
     if options.overlap is not None:
         if options.stride is not None:
@@ -308,14 +316,6 @@ def _check_options(options: PredictOptions) -> None:
     if options.mode == "resize":
         for option, is_given in (
             ("--scales", options.scales != (1.0,)),
-def _check_windows(bundles: Sequence[ModelBundle], options: PredictOptions) -> None:
-    for bundle in bundles:
-        side = bundle.card.window
-        if isinstance(bundle, ExportedModel) and options.window not in (None, side):
-            problem = f"{bundle.path} was exported for windows of {side} pixels"
-            raise ConfigError("--window", problem, "Leave it out, or export it for others")
-
-
             ("--model-resolution", options.model_resolution),
             ("--max-memory", options.max_memory is not None),
         ):
