@@ -198,6 +198,7 @@ def _predict_scene(
         scene=job.own.path,
         classes=targets.classes,
         probabilities=targets.probabilities,
+        uncertainty=targets.uncertainty,
         polygons=targets.polygons,
         pixels={entry.name: outcome.pixels[entry.value] for entry in ensemble.legend.classes},
         nodata_pixels=height * width - sum(outcome.pixels.values()),

@@ -12,6 +12,7 @@ from geoseg.progress import Progress
 from geoseg_cli import options
 
 if TYPE_CHECKING:
+    from geoseg.engine.uncertainty import Measure
     from geoseg.geo.raster import SceneOptions
     from geoseg.predict import Estimate, PredictResult
 
@@ -40,6 +41,19 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16", "int8"]
     default="uint8",
     show_default=True,
     help="Type of the probabilities; uint8 counts steps of 0.005.",
+)
+@click.option(
+    "--uncertainty",
+    type=click.Path(path_type=Path),
+    help="Also write here how sure the map is, in steps of 0.005.",
+)
+@click.option(
+    "--measures",
+    type=options.comma_list,
+    default="entropy",
+    show_default=True,
+    metavar="A,B",
+    help="Bands of the uncertainty: entropy, margin, disagreement (of windows, views, models).",
 )
 @click.option(
     "--polygons",
@@ -153,6 +167,8 @@ def command(
     overwrite: bool,
     probabilities: Path | None,
     prob_dtype: Literal["uint8", "float32"],
+    uncertainty: Path | None,
+    measures: tuple[Measure, ...],
     polygons: Path | None,
     window: int | None,
     stride: int | None,
@@ -202,6 +218,8 @@ def command(
         exclude=exclude,
         probabilities=probabilities,
         prob_dtype=prob_dtype,
+        uncertainty=uncertainty,
+        measures=measures,
         polygons=polygons,
         device=device,
         backend=backend,
@@ -249,7 +267,7 @@ def _print_estimate(estimate: Estimate) -> None:
 
 def _print_result(result: PredictResult) -> None:
     click.echo(f"{result.scene} -> {result.classes}")
-    for path in (result.probabilities, result.polygons):
+    for path in (result.probabilities, result.uncertainty, result.polygons):
         if path is not None:
             click.echo(f"{result.scene} -> {path}")
     predicted = sum(result.pixels.values())

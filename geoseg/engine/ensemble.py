@@ -16,6 +16,7 @@ from geoseg.engine.pipeline import Group, Member
 from geoseg.engine.runtimes import Job
 from geoseg.engine.strips import Hide
 from geoseg.engine.symmetry import SYMMETRIES, SymmetricBackend
+from geoseg.engine.uncertainty import MEASURES, EntropyBackend
 from geoseg.engine.window_network import Units
 from geoseg.errors import BundleError, ConfigError, SceneError
 from geoseg.geo.legend import Legend
@@ -103,6 +104,19 @@ class Ensemble:
     def name(self) -> str:
         """Names of the models."""
         return ", ".join(bundle.card.name or bundle.path for bundle in self.bundles)
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether scores add up to 1 over the classes."""
+        activations = {bundle.card.activation for bundle in self.bundles}
+        return self._options.combine == "vote" or "sigmoid" not in activations
+
+    @property
+    def _wants_each_look(self) -> bool:
+        """Whether the entropies of single windows are averaged beside the scores."""
+        options = self._options
+        is_measured = options.uncertainty is not None and "disagreement" in options.measures
+        return is_measured and options.combine == "mean"
 
     @property
     def sha256(self) -> str:
@@ -196,6 +210,8 @@ class Ensemble:
             backend = choice.backend
             if layout.window != view.layout.window:
                 backend = chooser.at_side(choice, layout.window, job)
+            if self._wants_each_look:
+                backend = EntropyBackend(backend, exclusive=self.is_exclusive)
             if self._options.tta != "none":
                 backend = SymmetricBackend(backend, self._options.tta)
             members.append(
@@ -313,6 +329,7 @@ def _check_options(options: PredictOptions) -> None:
             problem = f"{scale} is not within {_SCALES[0]} to {_SCALES[1]}"
             raise ConfigError("--scales", problem, "Give such as 0.75,1,1.25")
     _check_resolution(options)
+    _check_measures(options)
     if options.mode == "resize":
         for option, is_given in (
             ("--scales", options.scales != (1.0,)),
@@ -321,6 +338,13 @@ def _check_options(options: PredictOptions) -> None:
         ):
             if is_given:
                 raise ConfigError(option, "means nothing with --mode resize", "Leave one out")
+
+
+def _check_measures(options: PredictOptions) -> None:
+    unknown = [name for name in options.measures if name not in MEASURES]
+    if unknown or not options.measures or len(set(options.measures)) < len(options.measures):
+        problem = f"{', '.join(map(str, unknown or options.measures)) or 'nothing'} is no list"
+        raise ConfigError("--measures", problem, f"Give some of {', '.join(MEASURES)}, each once")
 
 
 def _check_resolution(options: PredictOptions) -> None:

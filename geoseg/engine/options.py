@@ -10,6 +10,7 @@ from geoseg.engine.backends import BackendName
 from geoseg.engine.layout import Blend
 from geoseg.engine.symmetry import Augmentation
 from geoseg.engine.timings import Report
+from geoseg.engine.uncertainty import Measure
 from geoseg.geo.raster import SceneOptions
 from geoseg.nn.device import PrecisionName
 
@@ -63,6 +64,12 @@ class PredictOptions:
     prob_dtype: Literal["uint8", "float32"] = "uint8"
     """Of the probability raster."""
 
+    uncertainty: str | Path | None = None
+    """Raster (or folder, for several scenes) of how sure the map is."""
+
+    measures: tuple[Measure, ...] = ("entropy",)
+    """Bands of the uncertainty raster."""
+
     polygons: str | Path | None = None
     """Polygon file (or folder) of the classes."""
 
@@ -106,6 +113,9 @@ class PredictResult:
 
     probabilities: Path | None
     """The probability raster, if asked for."""
+
+    uncertainty: Path | None
+    """The uncertainty raster, if asked for."""
 
     polygons: Path | None
     """The polygon file, if asked for."""

@@ -103,6 +103,7 @@ class ProbabilityProduct:
 
     def encode(self, scores: Tensor) -> Tensor:
         """Scores (classes, rows, width), quantised where the raster is."""
+        scores = scores[: self._legend.count]
         if self.dtype == "float32":
             return scores.float().clone()
         steps = (scores / PROBABILITY_SCALE).round_().clamp_(0, round(1 / PROBABILITY_SCALE))

@@ -34,6 +34,7 @@ from geoseg.engine.settings import mark_of, tags_of
 from geoseg.engine.sink import Sink
 from geoseg.engine.symmetry import SYMMETRIES
 from geoseg.engine.timings import Report, Run, Timings
+from geoseg.engine.uncertainty import UncertaintyProduct
 from geoseg.engine.unfinished import (
     JournalEnd,
     has_remains,
@@ -352,6 +353,10 @@ def _products(job: SceneJob, ensemble: Ensemble, options: PredictOptions) -> lis
     products: list[Product] = [ClassProduct(legend, excluded)]
     if job.targets.probabilities is not None:
         products.append(ProbabilityProduct(legend, options.prob_dtype))
+    if job.targets.uncertainty is not None:
+        products.append(
+            UncertaintyProduct(options.measures, legend.count, exclusive=ensemble.is_exclusive)
+        )
     return products
 
 

@@ -42,6 +42,7 @@ def settings_of(views: SceneViews, ensemble: Ensemble, options: PredictOptions) 
         "aoi": None if options.aoi is None else _digest(str(options.aoi)),
         "exclude": sorted(options.exclude),
         "probabilities": None if options.probabilities is None else options.prob_dtype,
+        "uncertainty": None if options.uncertainty is None else list(options.measures),
         "runtime": [options.backend, options.device, options.precision, options.batch_size],
         "creation_options": [list(pair) for pair in options.creation_options],
     }

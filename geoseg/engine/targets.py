@@ -26,15 +26,18 @@ class Targets:
     polygons: Path | None
     """The polygon file, if asked for."""
 
+    uncertainty: Path | None = None
+    """The uncertainty raster, if asked for."""
+
     @property
     def rasters(self) -> list[Path]:
         """Those that come of the network, the class raster first."""
-        return [path for path in (self.classes, self.probabilities) if path]
+        return [path for path in (self.classes, self.probabilities, self.uncertainty) if path]
 
     @property
     def files(self) -> list[Path]:
         """All of them."""
-        return [path for path in (self.classes, self.probabilities, self.polygons) if path]
+        return [path for path in (*self.rasters, self.polygons) if path]
 
 
 def targets_of(scene: str, output: str | Path, options: PredictOptions, *, many: bool) -> Targets:
@@ -55,6 +58,7 @@ def targets_of(scene: str, output: str | Path, options: PredictOptions, *, many:
         classes=classes,
         probabilities=_output_path(options.probabilities, scene, ".tif", many=many),
         polygons=_output_path(options.polygons, scene, ".gpkg", many=many),
+        uncertainty=_output_path(options.uncertainty, scene, ".tif", many=many),
     )
 
 
@@ -75,7 +79,7 @@ def check_targets(
     for scene, files, replaceable in targets:
         if files.polygons is not None:
             polygon_driver(files.polygons)
-        for path in filter(None, (files.classes, files.probabilities)):
+        for path in files.rasters:
             if path.suffix.lower() not in {".tif", ".tiff"}:
                 problem = f'rasters cannot be written as "{path.suffix}"'
                 raise OutputError(path, problem, "Name it .tif")

@@ -75,7 +75,7 @@ def test_predict_hands_on_every_option(monkeypatch):
         *("--overlap", "0.25", "--tta", "d4", "--scales", "0.5,1", "--combine", "vote"),
         *("--max-memory", "4G", "--resume", "--timings", "-m", "n.safetensors"),
         *("--batch-size", "3", "--co", "COMPRESS=ZSTD", "--prob-dtype", "float32"),
-        "--model-resolution",
+        *("--model-resolution", "--uncertainty", "u", "--measures", "margin,entropy"),
     ]
     call = called_with(monkeypatch, "predict", words)
     scenes, bundle, output, options = call.values
@@ -85,7 +85,8 @@ def test_predict_hands_on_every_option(monkeypatch):
         "out",
     )
     given = {field.name: getattr(options, field.name) for field in fields(options)}
-    assert (str(given.pop("probabilities")), str(given.pop("polygons"))) == ("p", "q")
+    files = [str(given.pop(name)) for name in ("probabilities", "polygons", "uncertainty")]
+    assert files == ["p", "q", "u"]
     assert given.pop("scene").bands == (3, "nir")
     assert given == {
         "backend": "torch",
@@ -96,6 +97,7 @@ def test_predict_hands_on_every_option(monkeypatch):
         "scales": (0.5, 1.0),
         "model_resolution": True,
         "combine": "vote",
+        "measures": ("margin", "entropy"),
         "max_memory": 4 << 30,
         "resume": True,
         "timings": True,
