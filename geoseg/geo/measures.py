@@ -6,6 +6,7 @@ projection and perimeters are geodesic; elsewhere both are planar, in metres.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from pyproj import Geod, Transformer
 from rasterio.crs import CRS
 
 from geoseg.geo.grid import Grid, area_crs, metres_per_unit
-from geoseg.geo.rings import Rings
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,55 +52,42 @@ def polygon_perimeters(polygons: npt.NDArray[Any], grid: Grid) -> Floats:
     return sums.astype(np.float64, copy=False)
 
 
-def ring_perimeters(rings: Rings, grid: Grid) -> Floats:
-    """Measure the outlines of traced regions along the sides of their pixels.
+def ring_perimeters(coords: Floats, offsets: npt.NDArray[np.int64], grid: Grid) -> Floats:
+    """Measure rings that follow the sides of pixels.
 
     Args:
-        rings: Outlines in pixels of `grid`.
-        grid: The grid that was traced.
+        coords: (m, 2) vertices as (col, row), corners of pixels; each ring repeats its first.
+        offsets: (rings + 1,) where each ring begins in `coords`.
+        grid: The pixels' grid.
 
     Returns:
-        Metres (pixels without a CRS) per region, holes included, in ascending order of region.
+        (rings,) metres; pixels without a CRS.
     """
-    along_rows, along_cols = _pixel_sides(grid)
-    down = np.concatenate([[0], np.cumsum(along_cols)])
-    cols, rows = rings.coords.T
+    if len(offsets) == 1:
+        return np.zeros(0)
+    along_rows, down = _pixel_sides(grid)
+    cols, rows = coords[:, 0], coords[:, 1].astype(np.int64)
     lengths = np.abs(np.diff(cols)) * along_rows[rows[1:]] + np.abs(np.diff(down[rows]))
     lengths = np.append(lengths, 0)
-    lengths[rings.offsets[1:] - 1] = 0
-    by_ring = np.add.reduceat(lengths, rings.offsets[:-1])
-    _, places = np.unique(rings.labels, return_inverse=True)
-    return np.bincount(places, by_ring).astype(np.float64, copy=False)
+    lengths[offsets[1:] - 1] = 0
+    return np.add.reduceat(lengths, offsets[:-1])
 
 
-def pixel_sides(grid: Grid) -> tuple[Floats, Floats]:
-    """Measure the steps from a pixel to its neighbours, in metres (pixels without a CRS).
-
-    Args:
-        grid: The pixels.
-
-    Returns:
-        (height,) the step along each row, and (height,) across it, at the middle column.
-    """
-    along_rows, along_cols = _pixel_sides(grid)
-    if grid.crs is None:
-        return np.ones(grid.height), np.ones(grid.height)
-    return (along_rows[1:] + along_rows[:-1]) / 2, along_cols
-
-
+@lru_cache(maxsize=2)
 def _pixel_sides(grid: Grid) -> tuple[Floats, Floats]:
-    """Lengths of a pixel's sides: along each of height + 1 lattice rows, and across each row.
+    """Lengths of pixels' sides: along a row at each of height + 1 lattice rows, and down to them.
 
     Taken at the middle column, as `Grid.row_areas` does where a rotated grid differs by column.
     """
     if not _distorts(grid):
         along_row, along_col = grid.res
         unit = _unit(grid)
-        return np.full(grid.height + 1, along_row * unit), np.full(grid.height, along_col * unit)
+        down = np.arange(grid.height + 1, dtype=np.float64) * (along_col * unit)
+        return np.full(grid.height + 1, along_row * unit), down
     rows, col = np.arange(grid.height + 1), grid.width // 2
     left, right = _corners(grid, rows, col), _corners(grid, rows, col + 1)
-    along_rows = _geodesic_lengths(left, right, grid)
-    return along_rows, _geodesic_lengths(left[:-1], left[1:], grid)
+    down = np.concatenate([[0], np.cumsum(_geodesic_lengths(left[:-1], left[1:], grid))])
+    return _geodesic_lengths(left, right, grid), down
 
 
 def _corners(grid: Grid, rows: npt.NDArray[np.int64], col: int) -> Floats:

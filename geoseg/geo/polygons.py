@@ -68,7 +68,9 @@ def polygonize_regions(
         areas, perimeters = polygon_areas(polygons, grid), polygon_perimeters(polygons, grid)
     else:
         polygons = _on_ground(rings, grid)[numbers - 1]
-        areas, perimeters = regions.areas[numbers], ring_perimeters(rings, grid)[numbers - 1]
+        by_ring = ring_perimeters(rings.coords.astype(np.float64), rings.offsets, grid)
+        perimeters = np.bincount(rings.labels, by_ring, len(regions.values))[numbers].astype(float)
+        areas = regions.areas[numbers]
     return geopandas.GeoDataFrame(
         {
             "class_id": regions.values[numbers].astype(np.int32),
