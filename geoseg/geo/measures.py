@@ -73,6 +73,21 @@ def ring_perimeters(coords: Floats, offsets: npt.NDArray[np.int64], grid: Grid) 
     return np.add.reduceat(lengths, offsets[:-1])
 
 
+def pixel_sides(grid: Grid) -> tuple[Floats, Floats]:
+    """Measure the steps from a pixel to its neighbours, in metres (pixels without a CRS).
+
+    Args:
+        grid: The pixels.
+
+    Returns:
+        (height,) the step along each row, and (height,) across it, at the middle column.
+    """
+    if grid.crs is None:
+        return np.ones(grid.height), np.ones(grid.height)
+    along_rows, along_cols = _pixel_sides(grid)
+    return (along_rows[1:] + along_rows[:-1]) / 2, along_cols
+
+
 @lru_cache(maxsize=2)
 def _pixel_sides(grid: Grid) -> tuple[Floats, Floats]:
     """Lengths of pixels' sides: along a row at each of height + 1 lattice rows, and down to them.

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from geoseg.geo.compiled import compiled
 
 Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int32]
@@ -42,7 +43,7 @@ def reach_table(across: Floats, down: Floats, distance: float, width: int) -> In
     return np.where(rest >= 0, np.minimum(rows, _FAR - 1), -1).astype(np.int32)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def column_gaps(features: Mask) -> Ints:
     """Rows from each pixel to the nearest feature of its column.
 
@@ -66,7 +67,7 @@ def column_gaps(features: Mask) -> Ints:
     return gaps
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def are_near(wanted: Mask, gaps: Ints, reach: Ints) -> Mask:
     """Whether wanted pixels have a feature within reach.
 
@@ -98,7 +99,7 @@ def are_near(wanted: Mask, gaps: Ints, reach: Ints) -> Mask:
     return near
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def contours(values: npt.NDArray[Any], ignore: int) -> Mask:
     """Pixels with another value above, below, left or right of them.
 
