@@ -84,8 +84,11 @@ def pixel_sides(grid: Grid) -> tuple[Floats, Floats]:
     """
     if grid.crs is None:
         return np.ones(grid.height), np.ones(grid.height)
-    along_rows, along_cols = _pixel_sides(grid)
-    return (along_rows[1:] + along_rows[:-1]) / 2, along_cols
+    if not _distorts(grid):
+        along_row, along_col = (side * _unit(grid) for side in grid.res)
+        return np.full(grid.height, along_row), np.full(grid.height, along_col)
+    along_rows, down = _pixel_sides(grid)
+    return (along_rows[1:] + along_rows[:-1]) / 2, np.diff(down)
 
 
 @lru_cache(maxsize=2)
