@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from geoseg.errors import ConfigError, LegendError
+from geoseg.geo.dataset_keys import check_meanings
 from geoseg.geo.dataset_tables import Description
 
 _SUFFIX = ".toml"
@@ -38,7 +39,7 @@ def open_description(name_or_path: str | Path) -> Description:
 
     Raises:
         ConfigError: If there is none, it is no TOML, or a key is unknown or a value wrong.
-        LegendError: If its legend contradicts itself.
+        LegendError: If its legend contradicts itself, or does not suit the labels.
     """
     text = str(name_or_path)
     if not _is_path(text):
@@ -63,16 +64,17 @@ def parse_description(
 
     Raises:
         ConfigError: If a key is unknown or a value is wrong.
-        LegendError: If its legend contradicts itself.
+        LegendError: If its legend contradicts itself, or does not suit the labels.
     """
     subject = subject or name
     try:
         description = Description.model_validate({**tables, "name": name})
-        _ = description.legend
+        check_meanings(description)
     except ValidationError as error:
         raise _config_error(subject, error) from error
     except LegendError as error:
-        raise LegendError(subject, error.problem, error.cure) from error
+        told = error.problem if error.subject == "legend" else f"{error.subject} {error.problem}"
+        raise LegendError(subject, told, error.cure) from error
     return description
 
 

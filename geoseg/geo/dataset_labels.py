@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.errors import LabelError, LegendError, SceneError
+from geoseg.errors import LabelError, SceneError
 from geoseg.geo.dataset_files import runs_of
+from geoseg.geo.dataset_keys import check_two_classes, color_keys, number_keys
 from geoseg.geo.dataset_pairs import Pair
 from geoseg.geo.dataset_pixels import (
     MatReader,
@@ -34,8 +35,6 @@ from geoseg.geo.grid import Grid
 from geoseg.geo.label_sources import LabelSource, PolygonSource
 from geoseg.geo.labels import LabelOptions, Labels
 from geoseg.geo.legend import Legend
-from geoseg.geo.matching import pack_colors, raster_colors, raster_values
-from geoseg.geo.palettes import rgb_color
 from geoseg.geo.raster import Scene, SceneOptions
 from geoseg.geo.values import count_values
 from geoseg.geo.vector import has_shapes
@@ -121,7 +120,7 @@ def _open_raster(
         )
     _check_size(pair, labels.grid.shape, scene)
     _check_place(pair, scene)
-    table = _colors(legend, encoding) if by_color else _numbers(legend, encoding)
+    table = color_keys(legend, encoding) if by_color else number_keys(legend, encoding)
     if labels.nodata is not None and not by_color and float(labels.nodata).is_integer():
         table.setdefault(int(labels.nodata), legend.ignore)
     # A nodata value hides no class: the description says what a number means.
@@ -157,16 +156,13 @@ def _open_mat(pair: Pair, scene: Scene, legend: Legend, encoding: MatLabels) -> 
         path=pair.labels,
         grid=scene.grid,
         legend=legend,
-        table=_numbers(legend, encoding),
+        table=number_keys(legend, encoding),
         reader=MatReader(path=pair.labels, variable=encoding.variable),
     )
 
 
 def _open_runs(pair: Pair, scene: Scene, legend: Legend, encoding: RleLabels) -> PixelSource:
-    if legend.background is None or len(legend.foreground) != 1:
-        raise LegendError(
-            "legend", "run lengths tell one class from background", "Give these two classes"
-        )
+    check_two_classes(legend)
     subject = f"{pair.labels}, {pair.key}"
     runs = runs_of(pair.labels, encoding)[pair.key]
     decode(runs, scene.grid.shape, subject)
@@ -174,7 +170,7 @@ def _open_runs(pair: Pair, scene: Scene, legend: Legend, encoding: RleLabels) ->
         path=subject,
         grid=scene.grid,
         legend=legend,
-        table={0: legend.background.value, 1: legend.foreground[0].value},
+        table={0: 0, 1: legend.foreground[0].value},
         reader=RleReader(subject=subject, runs=runs, shape=scene.grid.shape),
     )
 
@@ -197,31 +193,6 @@ def _open_polygons(pair: Pair, scene: Scene, legend: Legend, encoding: PolygonLa
     if not labels.touches(scene.grid):
         raise LabelError(pair.labels, "lies away from its image", "Check the CRS of both")
     return labels
-
-
-def _numbers(legend: Legend, encoding: IndexLabels | ColorLabels | MatLabels) -> dict[int, int]:
-    """What each number means."""
-    table = raster_values(legend)
-    for value in encoding.ignore:
-        _claim(table, int(value), legend, str(value))
-    return table
-
-
-def _colors(legend: Legend, encoding: IndexLabels | ColorLabels | MatLabels) -> dict[int, int]:
-    """What each packed colour means."""
-    table = raster_colors(legend)
-    for color in map(str, encoding.ignore):
-        packed = pack_colors(np.array(rgb_color(color)).reshape(3, 1)).item()
-        _claim(table, packed, legend, color)
-    return table
-
-
-def _claim(table: dict[int, int], key: int, legend: Legend, text: str) -> None:
-    if table.setdefault(key, legend.ignore) != legend.ignore:
-        name = legend.class_of(table[key]).name
-        raise LegendError(
-            "labels.ignore", f'{text} also means class "{name}"', "Give that class its own `from`"
-        )
 
 
 def _check_place(pair: Pair, scene: Scene) -> None:

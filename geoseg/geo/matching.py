@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -151,6 +151,14 @@ def _keys(value: object) -> tuple[str, ...]:
         return (str(int(value)) if float(value).is_integer() else repr(float(value)),)
     text = str(value)
     return (NULL,) if text in ("None", "<NA>", "NaT") else (text,)
+
+
+def source_kind(source: object) -> Literal["color", "number", "word"]:
+    """What an entry of `from` is: a colour, a whole number (also as text), or anything else."""
+    text = _keys(source)[0]
+    if text.startswith("#"):
+        return "color"
+    return "number" if _is_integer(text) else "word"
 
 
 def names_numbers(legend: Legend) -> bool:
