@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from geoseg.errors import ConfigError, LegendError
 from geoseg.geo.dataset_keys import check_meanings
-from geoseg.geo.dataset_tables import Description
+from geoseg.geo.dataset_tables import Description, EncodingName
 
 _SUFFIX = ".toml"
 _MOST_BYTES = 4 << 20
 """A description is a page of text; what is larger is another file, given by mistake."""
+
+_ENCODINGS = ", ".join(get_args(EncodingName))
 
 
 def preset_names() -> list[str]:
@@ -127,13 +129,13 @@ def _config_error(subject: str, error: ValidationError) -> ConfigError:
     if first["type"] == "missing":
         return ConfigError(subject, f"key {key} is missing", "Add it")
     if first["type"].startswith("union_tag"):
-        choices = str(first.get("ctx", {}).get("expected_tags", "")).replace("'", "")
-        cure = f"Choose {choices}" if choices else "Say encoding = ..."
-        return ConfigError(subject, f"{key} tells no known encoding", cure)
+        if "expected_tags" in first.get("ctx", {}):
+            return ConfigError(subject, f"{key} tells no known encoding", f"Choose {_ENCODINGS}")
+        return ConfigError(subject, f"key {key}.encoding is missing", f"Choose {_ENCODINGS}")
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if isinstance(first["input"], dict | list):
-        return ConfigError(subject, f"{key or 'description'}: {message}", "Mend it")
+        return ConfigError(subject, f"{key or 'description'}: {message}", "Change it")
     return ConfigError(subject, f"{key} = {first['input']!r}: {message}", "Give another value")
 
 

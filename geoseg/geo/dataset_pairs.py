@@ -255,7 +255,9 @@ def _inside(path: Path, number: int, word: str) -> str:
         # some lists begin with a slash and mean the data set's folder
         return check_relative(word.lstrip("/"))
     except ValueError as error:
-        raise ConfigError(path, f"line {number}: {word} {error}") from error
+        problem = str(error).partition("; ")[0]
+        cure = 'Write it relative to that, with no ".." in it'
+        raise ConfigError(path, f"line {number}: {word} {problem}", cure) from error
 
 
 def _tell_lone(description: Description, found: Found) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -32,10 +33,29 @@ def check_relative(path: str) -> str:
     text = path.replace("\\", "/")
     parts = PurePosixPath(text).parts
     is_absolute = text.startswith("/") or (len(text) > 1 and text[1] == ":")
-    if not parts or is_absolute or ".." in parts or "\0" in text:
-        message = "leads out of the data set's folder; write it relative to that, without .."
+    if not parts:
+        message = "is empty; write a path in the data set's folder"
+        raise ValueError(message)
+    if is_absolute or ".." in parts or "\0" in text:
+        message = "leads out of the data set's folder; write it relative to that"
         raise ValueError(message)
     return text
+
+
+def check_braces(text: str, names: Collection[str]) -> None:
+    """Refuse a pattern with other names in braces than these, or with a brace left alone.
+
+    Raises:
+        ValueError: If there is any.
+    """
+    listing = ", ".join(f"{{{name}}}" for name in sorted(names))
+    for name in re.findall(r"{([^{}]*)}", text):
+        if name not in names:
+            message = f"{text!r} holds {{{name}}}; known are {listing}"
+            raise ValueError(message)
+    if re.search("[{}]", re.sub(r"{[^{}]*}", "", text)):
+        message = f"{text!r} holds a brace without its partner; known are {listing}"
+        raise ValueError(message)
 
 
 class About(Table):
@@ -146,6 +166,12 @@ class RleLabels(Table):
     key: str = "{file}"
     """The image's name in the table: of `{file}`, `{stem}`, `{name}`."""
 
+    @field_validator("key")
+    @classmethod
+    def _known(cls, key: str) -> str:
+        check_braces(key, {"file", "stem", "name", *map(str, range(1, 10))})
+        return key
+
 
 class PolygonLabels(Table):
     """Vector files, burned onto the image's grid; an empty one is all background."""
@@ -233,12 +259,8 @@ class Part(Table):
             raise ValueError(message)
         stars = (self.images or "").count("*")
         known = {"stem", "file", *map(str, range(1, stars + 1))}
-        for text, names in ((self.labels or "", known | {"name"}), (self.name, known)):
-            for name in re.findall(r"{(.*?)}", text):
-                if name not in names:
-                    listing = ", ".join(f"{{{each}}}" for each in sorted(names))
-                    message = f"{text!r} holds {{{name}}}; known are {listing}"
-                    raise ValueError(message)
+        check_braces(self.labels or "", known | {"name"})
+        check_braces(self.name, known)
 
 
 class Splits(Table):

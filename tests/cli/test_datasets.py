@@ -120,4 +120,4 @@ def test_a_list_that_leads_out_is_refused(roofs, refuse):
     text += '[splits.train]\nlist = "all.txt"\nlist_of = "pairs"\n'
     (roofs / "roofs.toml").write_text(text)
     (roofs / "roofs" / "all.txt").write_text("../scene.tif ../classes.tif\n")
-    refuse("datasets check roofs.toml roofs", "all.txt: line 1", "leads out", cure="without ..")
+    refuse("datasets check roofs.toml roofs", "all.txt: line 1", "leads out", cure='no ".." in it')

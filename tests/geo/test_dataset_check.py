@@ -330,7 +330,7 @@ def test_run_lengths_want_two_classes(image, tmp_path):
 
 def test_a_number_cannot_be_class_and_ignored(image, write, tmp_path):
     write("m/a.png", MASK)
-    with pytest.raises(LegendError, match='^x: .* lists 1, which also means class "roof"'):
+    with pytest.raises(LegendError, match=r'^x: .* lists 1, which also means class "roof"'):
         examine(describe({"encoding": "index", "ignore": [1]}), tmp_path)
 
 

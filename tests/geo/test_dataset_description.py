@@ -59,6 +59,16 @@ def test_a_part_may_have_an_encoding_of_its_own():
         ("splits.train.list", "a/../../x.txt", ["splits.train.0.list", "leads out"]),
         ("splits.train.labels", "masks/{2}.png", ["{2}", "{1}"]),
         ("splits.train.name", "{name}", ["{name}", "{stem}"]),
+        ("splits.train.labels", "m/{.png", ["'m/{.png' holds a brace without its partner"]),
+        ("splits.train.labels", "m/{stem}}.png", ["brace without its partner", "{stem}"]),
+        ("splits.train.labels", "m/{{stem}}.png", ["brace without its partner"]),
+        ("splits.train.labels", "m/{}.png", ["holds {}", "{stem}"]),
+        ("splits.train.name", "{stem", ["brace without its partner", "{stem}"]),
+        ("splits.train.images", "", ["splits.train.0.images", "is empty"]),
+        ("labels", {"encoding": "rle", "key": "{x}"}, ["labels.key", "holds {x}", "{file}"]),
+        ("labels", {"encoding": "rle", "key": "{x"}, ["labels.key", "brace without its partner"]),
+        ("labels", {}, ["labels.encoding is missing", "index, color, rle, polygons, mat."]),
+        ("splits.train.labels_as", {}, ["splits.train.0.labels_as.encoding is missing"]),
         ("splits.train", {"labels": "m/{stem}.png"}, ["images is missing"]),
         ("splits", {}, ["splits", "[splits.train]"]),
         ("roots", [".."], ["roots", "leads out"]),
@@ -70,7 +80,13 @@ def test_wrong_keys_and_values_are_named(path, value, parts):
     with pytest.raises(ConfigError) as error:
         parse_description(changed(path, value), "roofs")
     assert [part for part in parts if part not in str(error.value)] == []
-    assert "\n" not in str(error.value)
+    text = str(error.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    # a path with ".." may be quoted, but no sentence ends in more than its full stop
+    assert not text.endswith("..")
+    assert "= ." not in text
+    assert "without." not in text
 
 
 def test_a_wrong_legend_is_told_with_the_file():
