@@ -19,7 +19,8 @@ from geoseg.geo.classes import class_values, legend_of_classes, open_classes, st
 from geoseg.geo.legend import Legend
 from geoseg.geo.merging import fill_holes, merge_small_regions
 from geoseg.geo.outputs import check_output
-from geoseg.geo.polygon_files import polygon_driver, write_polygons
+from geoseg.geo.polygon_files import write_polygons
+from geoseg.geo.polygon_formats import polygon_driver
 from geoseg.geo.polygons import polygonize_regions
 from geoseg.geo.probabilities import Probabilities
 from geoseg.geo.raster import Scene

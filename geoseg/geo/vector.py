@@ -19,7 +19,8 @@ from shapely.geometry.base import BaseGeometry
 from geoseg.errors import ConfigError, LabelError
 from geoseg.geo.gdal import is_remote
 from geoseg.geo.geometry import burn, is_polygonal, repair, reproject
-from geoseg.geo.polygon_files import quiet_ogr, write_polygons
+from geoseg.geo.polygon_files import write_polygons
+from geoseg.geo.polygon_formats import quiet_ogr
 
 __all__ = ["burn", "has_shapes", "read_area", "read_features", "read_polygons", "write_polygons"]
 
