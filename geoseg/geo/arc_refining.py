@@ -65,7 +65,7 @@ class ArcRefining:
         return _refine(coords, offsets, closed, fixed, corners, (limit, self.rounds))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _refine(
     coords: Coords,
     offsets: Ints,
@@ -91,7 +91,7 @@ def _refine(
     return found[:size].copy(), ends
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _refine_arc(
     border: Coords,
     closed: bool,  # noqa: FBT001 - numba takes no names

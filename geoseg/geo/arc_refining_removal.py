@@ -48,7 +48,7 @@ class Chain(NamedTuple):
     """Where in the heap each vertex stands; -1 where it does not."""
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def make_chain(length: int) -> Chain:
     """Room for borders of up to `length` vertices."""
     return Chain(
@@ -63,7 +63,7 @@ def make_chain(length: int) -> Chain:
     )
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def link(chain: Chain, count: int, closed: bool) -> None:  # noqa: FBT001 - numba knows no names
     """Join the first `count` vertices of a chain to a line, or to a ring."""
     for place in range(count):
@@ -73,7 +73,7 @@ def link(chain: Chain, count: int, closed: bool) -> None:  # noqa: FBT001 - numb
     chain.after[count - 1] = 0 if closed else -1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def remove_vertices(
     chain: Chain,
     count: int,
@@ -114,7 +114,7 @@ def remove_vertices(
     return count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _least(chain: Chain, count: int, closed: bool) -> int:  # noqa: FBT001
     """How many vertices must remain, so that no ring becomes a line."""
     if closed:
@@ -124,7 +124,7 @@ def _least(chain: Chain, count: int, closed: bool) -> int:  # noqa: FBT001
     return 4 if is_loop else 2
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _triangle(chain: Chain, vertex: int) -> Triangle:
     before, after = chain.before[vertex], chain.after[vertex]
     return Triangle(
@@ -137,7 +137,7 @@ def _triangle(chain: Chain, vertex: int) -> Triangle:
     )
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _may_go(chain: Chain, vertex: int, count: int, closed: bool, corners: Corners) -> bool:  # noqa: FBT001
     """Whether a border may be led past a vertex."""
     triangle = _triangle(chain, vertex)
@@ -149,7 +149,7 @@ def _may_go(chain: Chain, vertex: int, count: int, closed: bool, corners: Corner
     return not holds_vertex(corners, triangle)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _may_be_straight(t: Triangle, area: int) -> bool:
     """Whether a border may become one straight line from end to end.
 
@@ -163,7 +163,7 @@ def _may_be_straight(t: Triangle, area: int) -> bool:
     return (area > 0) == (t.row0 < t.row2)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _weigh(chain: Chain, size: int, vertex: int, limit: int) -> int:
     """Find the area that goes with a vertex, and put it where it belongs in the heap.
 
@@ -184,7 +184,7 @@ def _weigh(chain: Chain, size: int, vertex: int, limit: int) -> int:
     return size
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _take(chain: Chain, size: int, vertex: int) -> int:
     """Take a vertex out of the heap; how many it has then."""
     place = chain.places[vertex]
@@ -198,20 +198,20 @@ def _take(chain: Chain, size: int, vertex: int) -> int:
     return size
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _put(chain: Chain, place: int, vertex: int) -> None:
     chain.heap[place] = vertex
     chain.places[vertex] = place
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _goes_first(chain: Chain, one: int, other: int) -> bool:
     if chain.areas[one] != chain.areas[other]:
         return chain.areas[one] < chain.areas[other]
     return chain.ties[one] < chain.ties[other]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _rise(chain: Chain, place: int) -> None:
     vertex = chain.heap[place]
     while place > 0:
@@ -223,7 +223,7 @@ def _rise(chain: Chain, place: int) -> None:
     _put(chain, place, vertex)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _sink(chain: Chain, size: int, place: int) -> None:
     vertex = chain.heap[place]
     while 2 * place + 1 < size:
