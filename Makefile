@@ -1,6 +1,7 @@
 # make demo   the whole path on sample_data: tile, train, predict, vectorize, evaluate
 # make test   the tests
 # make lint   ruff and mypy
+# make qgis-plugin  dist/geoseg_qgis.zip, for QGIS's plugin manager
 # make clean  remove what the above made
 #
 # Each makes the virtual environment .venv if it is missing or older than pyproject.toml.
@@ -15,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint qgis-plugin clean
 
 demo: $(VENV)/.installed
 	$(BIN)/geoseg demo --overwrite -o $(DEMO)
@@ -28,6 +29,9 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+qgis-plugin:
+	$(PYTHON) cli/zip_qgis_plugin.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -156,7 +156,7 @@ class GeosegAlgorithm(QgsProcessingAlgorithm):
         """Let a result be loaded with the style that lies in or beside it."""
         if target and context.willLoadLayerOnCompletion(target):
             details = context.layerToLoadOnCompletionDetails(target)
-            details.setPostProcessor(StyleLoader.shared())
+            details.setPostProcessor(StyleLoader.fresh())
 
     def _labels_file(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, ClassVar
 
 from qgis.core import QgsProcessingLayerPostProcessorInterface
@@ -10,14 +11,17 @@ from qgis.core import QgsProcessingLayerPostProcessorInterface
 class StyleLoader(QgsProcessingLayerPostProcessorInterface):
     """Loads a layer's default style: a raster's `.qml`, the `layer_styles` of a GeoPackage."""
 
-    _only: ClassVar[StyleLoader | None] = None
+    _alive: ClassVar[deque[StyleLoader]] = deque(maxlen=64)
 
     @classmethod
-    def shared(cls) -> StyleLoader:
-        """The only one. QGIS does not own it: it must live until the layers are loaded."""
-        if cls._only is None:
-            cls._only = cls()
-        return cls._only
+    def fresh(cls) -> StyleLoader:
+        """One for one layer: the context deletes it in the end.
+
+        Until then Python must not: QGIS would leave the layer as it is (its issue 47533).
+        """
+        made = cls()
+        cls._alive.append(made)
+        return made
 
     def postProcessLayer(self, layer: Any, context: Any, feedback: Any) -> None:  # noqa: ARG002 - QGIS's
         """Style a layer, in QGIS's main thread."""
