@@ -69,7 +69,7 @@ def holds_vertex(corners: Corners, triangle: Triangle) -> bool:
 @numba.njit(cache=True, nogil=True)
 def _span(t: Triangle, row: int) -> tuple[int, int]:
     """First and last column of the lattice that a triangle covers in a row (in half pixels)."""
-    left, right = np.int64(1) << 60, -(np.int64(1) << 60)
+    left, right = 1 << 60, -(1 << 60)
     left, right = _widen(left, right, row, (t.col0, t.row0, t.col1, t.row1))
     left, right = _widen(left, right, row, (t.col1, t.row1, t.col2, t.row2))
     return _widen(left, right, row, (t.col2, t.row2, t.col0, t.row0))

@@ -207,8 +207,8 @@ def _put(chain: Chain, place: int, vertex: int) -> None:
 @numba.njit(cache=True, nogil=True)
 def _goes_first(chain: Chain, one: int, other: int) -> bool:
     if chain.areas[one] != chain.areas[other]:
-        return chain.areas[one] < chain.areas[other]
-    return chain.ties[one] < chain.ties[other]
+        return bool(chain.areas[one] < chain.areas[other])
+    return bool(chain.ties[one] < chain.ties[other])
 
 
 @numba.njit(cache=True, nogil=True)
