@@ -30,7 +30,7 @@ def objects(seed, shape, noise=0.01, unknown=0.01):
         kind = rng.integers(1, 3)
         for each in maps:
             if rng.random() < 0.85:
-                top, left = np.maximum((row, col) + rng.integers(-1, 2, 2), 0)
+                top, left = np.maximum(np.array([row, col]) + rng.integers(-1, 2, 2), 0)
                 each[top : top + size[0], left : left + size[1]] = kind
     for each in maps:
         spots = rng.random(shape) < noise
