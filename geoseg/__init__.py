@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from geoseg.errors import GeosegError as GeosegError
     from geoseg.evaluate import EvaluateOptions as EvaluateOptions
     from geoseg.evaluate import evaluate as evaluate
+    from geoseg.export import ExportOptions as ExportOptions
+    from geoseg.export import export as export
     from geoseg.geo.grid import Grid as Grid
     from geoseg.geo.labels import LabelOptions as LabelOptions
     from geoseg.geo.labels import Labels as Labels
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from geoseg.predict import PredictOptions as PredictOptions
     from geoseg.predict import predict as predict
     from geoseg.progress import Progress as Progress
+    from geoseg.suggest import SuggestOptions as SuggestOptions
+    from geoseg.suggest import suggest as suggest
     from geoseg.tile import TileOptions as TileOptions
     from geoseg.tile import tile as tile
     from geoseg.train import train as train
@@ -50,6 +54,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "BandStats": "geoseg.geo.stats",
     "EvaluateOptions": "geoseg.evaluate",
+    "ExportOptions": "geoseg.export",
     "GeosegError": "geoseg.errors",
     "Grid": "geoseg.geo.grid",
     "ImportOptions": "geoseg.import_model",
@@ -64,15 +69,18 @@ _HOMES = {
     "Raster": "geoseg.geo.raster",
     "Scene": "geoseg.geo.raster",
     "SceneOptions": "geoseg.geo.raster",
+    "SuggestOptions": "geoseg.suggest",
     "TileOptions": "geoseg.tile",
     "TileSet": "geoseg.geo.tileset",
     "TrainConfig": "geoseg.nn.config",
     "VectorizeOptions": "geoseg.vectorize",
     "describe": "geoseg.info",
     "evaluate": "geoseg.evaluate",
+    "export": "geoseg.export",
     "import_model": "geoseg.import_model",
     "load_config": "geoseg.nn.config",
     "predict": "geoseg.predict",
+    "suggest": "geoseg.suggest",
     "tile": "geoseg.tile",
     "train": "geoseg.train",
     "vectorize": "geoseg.vectorize",

@@ -157,7 +157,10 @@ def test_help_loads_nothing_heavy():
 
 @pytest.mark.parametrize(
     "command",
-    ["tile", "train", "predict", "vectorize", "evaluate", "info", "models", "datasets", "relabel"],
+    [
+        *("tile", "train", "predict", "vectorize", "evaluate", "export", "info", "models"),
+        *("datasets", "relabel"),
+    ],
 )
 def test_help_of_a_command_loads_nothing_heavy(command):
     code = f"from geoseg_cli.main import main\nassert main([{command!r}, '--help']) == 0"

@@ -55,14 +55,8 @@ class ExportedModel(ModelBundle):
 
     @property
     def inner(self) -> ModelBundle:
-        """The same with what is left to do around the graph as scaling and activation.
-
-        Missing values become the mean in raw units before the division, so the network sees what
-        it sees in PyTorch.
-        """
-        scaling = Scaling(kind="divide", divisor=self.divisor, mean=self.card.scaling.mean)
-        card = self.card.model_copy(update={"scaling": scaling, "activation": "none"})
-        return ModelBundle(card=card, state={}, path=self.path, sha256=self.sha256)
+        """The same with what is left to do around the graph as scaling and activation."""
+        return around_graph(self.card, self.divisor)
 
     def build(self) -> SegmentationModel:
         """Refuse: there is no network of PyTorch in it.
@@ -83,6 +77,21 @@ class ExportedModel(ModelBundle):
 
     def _refuse(self) -> NoReturn:
         raise BundleError(self.path, "is an exported model", "Give the bundle it was made of")
+
+
+def around_graph(card: ModelCard, divisor: float) -> ModelBundle:
+    """What is left to do around an exported graph, as a bundle without weights.
+
+    Missing values become the mean in raw units before the division, so the network sees what it
+    sees in PyTorch.
+
+    Args:
+        card: Of the network.
+        divisor: The graph takes raw values divided by this.
+    """
+    scaling = Scaling(kind="divide", divisor=divisor, mean=card.scaling.mean)
+    inner = card.model_copy(update={"scaling": scaling, "activation": "none"})
+    return ModelBundle(card=inner, state={})
 
 
 def read_notes(path: str, entries: Mapping[str, str]) -> tuple[ModelCard, ExportNote]:

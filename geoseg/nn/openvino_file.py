@@ -19,11 +19,12 @@ from geoseg.nn.exported_model import (
 _MOST_XML, _MOST_BIN = 256 << 20, 1 << 36
 
 
-def open_openvino(path: str) -> ExportedModel:
+def open_openvino(path: str, weights: str | None = None) -> ExportedModel:
     """Read a network that `geoseg export --format openvino` wrote.
 
     Args:
-        path: The `.xml`; the `.bin` of the same name lies beside it.
+        path: The `.xml`.
+        weights: The `.bin`; that of the same name where None.
 
     Raises:
         BundleError: If a file cannot be read, is not such a file, damaged or changed.
@@ -37,7 +38,7 @@ def open_openvino(path: str) -> ExportedModel:
     inputs = [_shape(layer) for layer in root.iterfind("./layers/layer[@type='Parameter']")]
     outputs = [_shape(layer) for layer in root.iterfind("./layers/layer[@type='Result']")]
     check_interface(path, card, inputs, outputs)
-    constants = read_bytes(weights_path(path), _MOST_BIN)
+    constants = read_bytes(weights or weights_path(path), _MOST_BIN)
     digest = hashlib.sha256(constants)
     check_digest(path, note, digest.hexdigest())
     digest.update(graph)
