@@ -173,6 +173,8 @@ def tile_dataset(
     inputs = [path for s in samples for path in (s.pair.image, s.pair.labels)]
     check_output_folder(output, overwrite=options.overwrite, inputs=inputs, marker="tileset.json")
     sources = [sample.source for sample in samples if sample.source is not None]
+    if report.skipped:
+        logger.warning("%s: %d points or lines are left out", report.root, report.skipped)
     check_tile_format(sources[0].scene, options.format)
     planner = OfficialPlanner(_Official(sources, _splits(samples, description, options)))
     plan = TileFolderPlan(

@@ -80,17 +80,22 @@ class DatasetReport:
     unknown: dict[str, int]
     """Pixels of each number or colour that means no class."""
 
+    skipped: int
+    """Points and lines among the polygons of labels, which are left out."""
+
     faults: tuple[Fault, ...]
     """All that is wrong."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is odd, but no fault: counts unlike the published ones, classes that never occur."""
+        """What is odd, but no fault: other counts than published, points, lines, absent classes."""
         notes = [
             f"{self.pairs[split]} pairs of {split}, {count} were published"
             for split, count in self.published.items()
             if count is not None and count != self.pairs[split]
         ]
+        if self.skipped:
+            notes.append(f"{self.skipped} points or lines are left out, for they cover no ground")
         total: Counter[str] = Counter()
         for counts in self.class_pixels.values():
             total.update(counts)
@@ -267,6 +272,7 @@ def _report(description: Description, found: Found, samples: Sequence[Sample]) -
         sizes=dict(sizes.most_common()),
         dtype=dtypes.most_common(1)[0][0] if dtypes else "",
         unknown=dict(unknown.most_common()),
+        skipped=sum(s.source.labels.skipped for s in samples if s.source is not None),
         faults=tuple(found.faults),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from affine import Affine
 
 from geoseg.errors import LabelError, SceneError
 from geoseg.geo.dataset_files import runs_of
@@ -37,7 +39,7 @@ from geoseg.geo.labels import LabelOptions, Labels
 from geoseg.geo.legend import Legend
 from geoseg.geo.raster import Scene, SceneOptions
 from geoseg.geo.values import count_values
-from geoseg.geo.vector import has_shapes
+from geoseg.geo.vector import count_shapes
 
 
 class _Background:
@@ -71,7 +73,10 @@ def open_labels(pair: Pair, scene: Scene, legend: Legend) -> Labels:
     source: LabelSource
     encoding = pair.encoding
     if isinstance(encoding, PolygonLabels):
-        return _open_polygons(pair, scene, legend, encoding)
+        try:
+            return _open_polygons(pair, scene, legend, encoding)
+        except LabelError as error:
+            raise _of_description(error) from error
     if isinstance(encoding, RleLabels):
         source = _open_runs(pair, scene, legend, encoding)
     elif isinstance(encoding, MatLabels):
@@ -181,18 +186,43 @@ def _is_blank(path: str) -> bool:
 
 
 def _open_polygons(pair: Pair, scene: Scene, legend: Legend, encoding: PolygonLabels) -> Labels:
-    if _is_blank(pair.labels) or not has_shapes(pair.labels, encoding.layer):
+    polygons, thin = (0, 0)
+    if not _is_blank(pair.labels):
+        polygons, thin = count_shapes(pair.labels, encoding.layer)
+    skipped = thin if encoding.buffer is None else 0
+    if polygons + thin == skipped:
         fill = legend.ignore if legend.background is None else legend.background.value
         empty = _Background(fill, legend.dtype)
-        return Labels(path=pair.labels, legend=legend, source=empty)
-    options = LabelOptions(field=encoding.field, layer=encoding.layer, buffer=encoding.buffer)
+        return Labels(path=pair.labels, legend=legend, source=empty, skipped=skipped)
+    options = LabelOptions(
+        field=encoding.field, layer=encoding.layer, buffer=encoding.buffer, skip_thin=True
+    )
     labels = Labels.open(pair.labels, legend, options)
     source = labels.source
     if isinstance(source, PolygonSource) and scene.grid.crs is None and source.crs is not None:
         raise LabelError(pair.labels, "has a CRS, but the image has none", "Georeference the image")
-    if not labels.touches(scene.grid):
+    if not labels.touches(_surroundings(scene.grid)):
         raise LabelError(pair.labels, "lies away from its image", "Check the CRS of both")
-    return labels
+    return replace(labels, skipped=skipped)
+
+
+def _surroundings(grid: Grid) -> Grid:
+    """An image and as much again on every side.
+
+    Polygons there are a neighbour's, and the image is background; farther away they are wrong.
+    """
+    corner = Affine.translation(-grid.width, -grid.height)
+    return replace(
+        grid, height=3 * grid.height, width=3 * grid.width, transform=grid.transform @ corner
+    )
+
+
+def _of_description(error: LabelError) -> LabelError:
+    """An error that names the keys of a description, and not options of other commands."""
+    cure = re.sub(r"--label-(field|layer|buffer)(?: METRES)?", r"`\1` of [labels]", error.cure)
+    if "--" in cure:
+        cure = "Give image and labels one CRS"
+    return LabelError(error.subject, error.problem, cure)
 
 
 def _check_place(pair: Pair, scene: Scene) -> None:

@@ -51,6 +51,9 @@ class LabelOptions:
     buffer: float | None = None
     """Metres by which points and lines are widened to polygons; None refuses them."""
 
+    skip_thin: bool = False
+    """Whether points and lines that no `buffer` widens are left out, and not refused."""
+
     extent: str | None = None
     """File of polygons in which labelling is complete; outside of them nothing is known."""
 
@@ -76,6 +79,9 @@ class Labels:
 
     extent: PolygonSource | None = None
     """Where labelling is complete (value 1); None: everywhere that the file covers."""
+
+    skipped: int = 0
+    """Points and lines that were left out."""
 
     @classmethod
     def open(
@@ -288,7 +294,7 @@ def _open_polygons(
 ) -> tuple[Legend, LabelSource]:
     columns = [options.field] if options.field is not None else []
     frame = read_features(path, options.layer, columns, options.assume_crs)
-    geometries, kept = _polygons(path, frame.geometry.to_numpy(), crs_of(frame), options.buffer)
+    geometries, kept = _polygons(path, frame.geometry.to_numpy(), crs_of(frame), options)
     geometries = geometries[kept]
     if options.field is None:
         legend = legend or legend_of_names([options.layer or Path(path).stem])
@@ -306,7 +312,7 @@ def _open_polygons(
 def _open_extent(options: LabelOptions) -> PolygonSource:
     path = str(options.extent)
     frame = read_features(path, columns=[], assume_crs=options.assume_crs)
-    geometries, kept = _polygons(path, frame.geometry.to_numpy(), crs_of(frame), None)
+    geometries, kept = _polygons(path, frame.geometry.to_numpy(), crs_of(frame), LabelOptions())
     ones = np.ones(int(kept.sum()), dtype=np.uint8)
     return PolygonSource(path, geometries[kept], ones, crs_of(frame), 0, "uint8")
 
@@ -315,11 +321,12 @@ def _polygons(
     path: str,
     geometries: Geometries,
     crs: CRS | None,
-    buffer: float | None,
+    options: LabelOptions,
 ) -> tuple[Geometries, npt.NDArray[np.bool_]]:
     """Valid polygons of all features, and which of them have one."""
     geometries, found = repair(geometries)
-    if found.thin and buffer is None:
+    buffer = options.buffer
+    if found.thin and buffer is None and not options.skip_thin:
         raise LabelError(
             path,
             f"{found.thin} features are points or lines, which cover no ground",

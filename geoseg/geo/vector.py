@@ -22,7 +22,7 @@ from geoseg.geo.geometry import burn, is_polygonal, repair, reproject
 from geoseg.geo.polygon_files import write_polygons
 from geoseg.geo.polygon_formats import quiet_ogr
 
-__all__ = ["burn", "has_shapes", "read_area", "read_features", "read_polygons", "write_polygons"]
+__all__ = ["burn", "count_shapes", "read_area", "read_features", "read_polygons", "write_polygons"]
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +72,11 @@ def read_features(
     return frame
 
 
-def has_shapes(path: str, layer: str | None = None) -> bool:
-    """Whether a layer has any feature with a geometry that is not empty.
+def count_shapes(path: str, layer: str | None = None) -> tuple[int, int]:
+    """Count the features of a layer that may be empty.
+
+    Returns:
+        Polygons, when repaired; and points and lines.
 
     Raises:
         LabelError: If it cannot be read, or the layer is not there or unnamed among several.
@@ -82,9 +85,9 @@ def has_shapes(path: str, layer: str | None = None) -> bool:
         raise LabelError(path, "does not exist", "Check the path")
     frame = _read_parquet(path) if _is_parquet(path) else _read_layer(path, layer, [])
     if frame.empty or "geometry" not in frame.columns:
-        return False
-    geometries = frame.geometry.to_numpy()
-    return bool((~shapely.is_missing(geometries) & ~shapely.is_empty(geometries)).any())
+        return 0, 0
+    geometries, found = repair(frame.geometry.to_numpy())
+    return int(is_polygonal(geometries).sum()), found.thin
 
 
 def read_polygons(path: str, layer: str | None = None) -> geopandas.GeoDataFrame:
