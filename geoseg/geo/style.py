@@ -45,6 +45,23 @@ def raster_attribute_xml(legend: Legend, counts: Mapping[int, int] | None = None
         legend: The classes.
         counts: Pixels of each value, if they are known.
     """
+    return "\n".join(
+        [
+            '<PAMDataset><PAMRasterBand band="1">',
+            *class_elements(legend, counts),
+            "</PAMRasterBand></PAMDataset>",
+            "",
+        ]
+    )
+
+
+def class_elements(legend: Legend, counts: Mapping[int, int] | None = None) -> list[str]:
+    """Category names and attribute table, as GDAL has them inside a band's XML.
+
+    Args:
+        legend: The classes.
+        counts: Pixels of each value, if they are known.
+    """
     columns = [
         f'<FieldDefn index="{index}"><Name>{name}</Name><Type>{kind}</Type>'
         f"<Usage>{usage}</Usage></FieldDefn>"
@@ -55,18 +72,13 @@ def raster_attribute_xml(legend: Legend, counts: Mapping[int, int] | None = None
         f'<Row index="{index}">{_table_row(entry, legend, pixels.get(entry.value, 0))}</Row>'
         for index, entry in enumerate(legend.classes)
     ]
-    return "\n".join(
-        [
-            '<PAMDataset><PAMRasterBand band="1">',
-            *_category_names(legend),
-            '<GDALRasterAttributeTable tableType="thematic">',
-            *columns,
-            *rows,
-            "</GDALRasterAttributeTable>",
-            "</PAMRasterBand></PAMDataset>",
-            "",
-        ]
-    )
+    return [
+        *_category_names(legend),
+        '<GDALRasterAttributeTable tableType="thematic">',
+        *columns,
+        *rows,
+        "</GDALRasterAttributeTable>",
+    ]
 
 
 def raster_qml(legend: Legend) -> str:
