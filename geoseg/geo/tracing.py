@@ -10,6 +10,10 @@ import numpy.typing as npt
 
 from geoseg.geo.class_rows import ClassRows
 from geoseg.geo.polygon_batch import PolygonBatch, Refiner
+from geoseg.geo.tracing_pools import CLOSED, OUTSIDE, Floats, Pools, make_pools, with_room
+from geoseg.geo.tracing_refining import refine_arcs
+from geoseg.geo.tracing_rings import assemble
+from geoseg.geo.tracing_sweep import trace_end, trace_rows
 
 Fields = Callable[[int, npt.NDArray[Any]], npt.NDArray[np.float32]]
 """Of the first row and the values (height, width) of a block: what is to be averaged over each
@@ -44,4 +48,109 @@ def trace_polygons(
     Yields:
         Some polygons at a time; never an empty batch.
     """
-    raise NotImplementedError
+    tracer = _Tracer(rows.shape[1], row_areas, connectivity == 8, keep, refine)
+    for row, values in rows.blocks():
+        found = fields(row, values) if fields is not None else None
+        yield from tracer.push(row, values, nodata, found)
+    yield from tracer.finish()
+
+
+class _Tracer:
+    """The pools, and how they are emptied into batches."""
+
+    def __init__(
+        self,
+        width: int,
+        row_areas: Floats,
+        by_corners: bool,  # noqa: FBT001
+        keep: Collection[int] | None,
+        refiner: Refiner | None,
+    ) -> None:
+        self._width, self._row_areas, self._by_corners = width, row_areas, by_corners
+        self._keep = np.array(sorted(keep) if keep is not None else [], np.int64)
+        self._keeps_none = keep is not None and not len(self._keep)
+        self._refiner = refiner
+        self._pools: Pools | None = None
+        self._row = 0
+
+    def push(
+        self,
+        row: int,
+        values: npt.NDArray[Any],
+        nodata: int | None,
+        fields: npt.NDArray[np.float32] | None,
+    ) -> Iterator[PolygonBatch]:
+        """Trace a block; what is complete meanwhile comes where room is needed."""
+        if fields is None:
+            fields = np.zeros((0, *values.shape), np.float32)
+        if self._pools is None:
+            self._pools = make_pools(
+                self._width,
+                len(fields),
+                by_corners=self._by_corners,
+                refined=self._refiner is not None,
+            )
+        classes = values.astype(np.int64)
+        if self._keeps_none:
+            classes[:] = OUTSIDE
+        elif nodata is not None:
+            classes[values == nodata] = OUTSIDE
+        done = 0
+        while True:
+            done += trace_rows(
+                self._pools,
+                row + done,
+                classes[done:],
+                fields[:, done:],
+                self._row_areas[row + done : row + len(values)],
+                self._keep,
+                self._by_corners,
+            )
+            self._row = row + done
+            if done == len(values):
+                return
+            yield from self._flush()
+
+    def finish(self) -> Iterator[PolygonBatch]:
+        """End the raster."""
+        if self._pools is None:
+            return
+        while not trace_end(self._pools, self._row, self._by_corners):
+            yield from self._flush()
+        yield from self._flush()
+
+    def _flush(self) -> Iterator[PolygonBatch]:
+        """Write the regions that are complete, and make room."""
+        assert self._pools is not None
+        if self._refiner is not None:
+            self._pools = refine_arcs(self._pools, self._refiner, self._row)
+        waiting = self._pools.closed[: self._pools.counts[CLOSED]]
+        if len(waiting):
+            yield self._batch(self._pools, waiting)
+            self._pools.counts[CLOSED] = 0
+        self._pools = with_room(self._pools, by_corners=self._by_corners)
+
+    def _batch(self, pools: Pools, waiting: npt.NDArray[Any]) -> PolygonBatch:
+        # Parts of one polygon have the same row and lead, and keep their order.
+        waiting = waiting[np.lexsort((waiting["lead"], waiting["row"]))]
+        slots = waiting["slot"]
+        begins = np.flatnonzero(np.diff(waiting["lead"], prepend=-1))
+        regions, sums, tallies = pools.regions[slots], pools.sums[slots], pools.tallies[slots]
+        pixels = np.add.reduceat(regions["pixels"], begins)
+        areas = np.add.reduceat(regions["area"], begins)
+        if np.ptp(self._row_areas) == 0:
+            areas = pixels * self._row_areas[0]
+        with np.errstate(invalid="ignore"):
+            means = np.add.reduceat(sums, begins) / np.add.reduceat(tallies, begins)
+        coords, ring_offsets, polygon_offsets = assemble(pools, slots)
+        return PolygonBatch(
+            class_ids=regions["value"][begins].astype(np.int32),
+            pixels=pixels,
+            areas=areas,
+            field_means=means.T,
+            coords=coords,
+            ring_offsets=ring_offsets,
+            polygon_offsets=polygon_offsets,
+            offsets=np.append(begins, len(slots)),
+            is_refined=self._refiner is not None,
+        )

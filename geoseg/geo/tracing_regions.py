@@ -1,0 +1,256 @@
+"""What is summed over regions, and which of them are complete."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from geoseg.geo.compiled import compiled
+from geoseg.geo.region_stream import end_regions, find, label_row, release
+from geoseg.geo.tracing_arcs import free_arc, free_vertices, next_half, set_next_half
+from geoseg.geo.tracing_pools import (
+    CLOSED,
+    GROUP,
+    GROUPS,
+    OUTSIDE,
+    Ints,
+    Longs,
+    Pools,
+)
+
+
+@compiled
+def label(pools: Pools, row: int) -> None:
+    """Label the row in `pools.values[1]`, and merge what turns out to be one region."""
+    width = len(pools.down) - 1
+    merged = np.empty((width, 2), np.int32)
+    begin = 1 if row > 0 else width + 1
+    merges = label_row(
+        pools.slots,
+        row,
+        (pools.values[0, begin : width + 1], pools.values[1, 1 : width + 1]),
+        (pools.labels[0, 1 : width + 1], pools.labels[1, 1 : width + 1]),
+        merged,
+    )
+    if merges == 0:
+        return
+    for place in range(merges):
+        _merge(pools, merged[place, 0], merged[place, 1])
+    for line in range(2):
+        labels = pools.labels[line]
+        for col in range(1, width + 1):
+            if labels[col] >= 0:
+                labels[col] = find(pools.slots.parents, labels[col])
+    for place in range(merges):
+        release(pools.slots, merged[place, 0])
+
+
+@compiled
+def _merge(pools: Pools, slot: int, into: int) -> None:
+    """Add what is known of one region to another one, and clear it."""
+    region, other = pools.regions[into], pools.regions[slot]
+    region.pixels += other.pixels
+    region.area += other.area
+    for field in range(pools.sums.shape[1]):
+        pools.sums[into, field] += pools.sums[slot, field]
+        pools.tallies[into, field] += pools.tallies[slot, field]
+    if other.halves:
+        if region.halves:
+            set_next_half(pools.arcs, region.last_half, other.first_half)
+        else:
+            region.first_half = other.first_half
+        region.last_half = other.last_half
+        region.halves += other.halves
+    if other.group >= 0:
+        if region.group >= 0:
+            group = _join_groups(pools, region.group, other.group)
+            pools.groups[group].open -= 1
+        else:
+            region.group = other.group
+    clear(pools, slot)
+
+
+@compiled
+def clear(pools: Pools, slot: int) -> None:
+    """Make the record of a region that of none."""
+    region = pools.regions[slot]
+    region.pixels, region.area, region.halves = 0, 0.0, 0
+    region.first_half = region.last_half = region.group = -1
+    pools.sums[slot] = 0.0
+    pools.tallies[slot] = 0
+
+
+@compiled
+def sum_up(pools: Pools, fields: npt.NDArray[np.float32], area: float, keep: Longs) -> None:
+    """Add the labelled row to its regions.
+
+    Args:
+        pools: The pools.
+        fields: (k, width) of this row.
+        area: Of one of its pixels.
+        keep: Values that become polygons; all where there are none.
+    """
+    values, labels = pools.values[1], pools.labels[1]
+    width, col = len(pools.down) - 1, 1
+    while col <= width:
+        begin, slot = col, labels[col]
+        while col <= width and labels[col] == slot:
+            col += 1
+        region = pools.regions[slot]
+        if region.pixels == 0:
+            region.value = values[begin]
+            region.kept = _is_kept(values[begin], keep)
+        region.pixels += col - begin
+        region.area += (col - begin) * area
+        for field in range(len(fields)):
+            for place in range(begin - 1, col - 1):
+                value = fields[field, place]
+                if not np.isnan(value):
+                    pools.sums[slot, field] += value
+                    pools.tallies[slot, field] += 1
+
+
+@compiled
+def _is_kept(value: int, keep: Longs) -> bool:
+    if value == OUTSIDE:
+        return False
+    for kept in keep:
+        if kept == value:
+            return True
+    return len(keep) == 0
+
+
+@compiled
+def touch(pools: Pools, slot: int, other: int) -> None:
+    """Make two regions that touch at a corner parts of one group."""
+    if slot == other or not pools.regions[slot].kept:
+        return
+    group = _group_of(pools, slot)
+    more = _group_of(pools, other)
+    _join_groups(pools, group, more)
+
+
+@compiled
+def _group_of(pools: Pools, slot: int) -> int:
+    """The group of a region that is not closed; a new one where it has none."""
+    region = pools.regions[slot]
+    if region.group < 0:
+        place = pools.counts[GROUP]
+        group = pools.groups[place]
+        pools.counts[GROUP] = group.next
+        pools.counts[GROUPS] -= 1
+        group.parent, group.open = place, 1
+        group.first_part = group.last_part = group.next_member = -1
+        group.last_member = place
+        group.lead = np.iinfo(np.int64).max
+        region.group = place
+    region.group = _find_group(pools, region.group)
+    found: int = region.group
+    return found
+
+
+@compiled
+def _find_group(pools: Pools, place: int) -> int:
+    groups = pools.groups
+    while groups[place].parent != place:
+        groups[place].parent = groups[groups[place].parent].parent
+        place = groups[place].parent
+    return place
+
+
+@compiled
+def _join_groups(pools: Pools, place: int, other: int) -> int:
+    """Make two groups one; the second goes on as a member of the first."""
+    place, other = _find_group(pools, place), _find_group(pools, other)
+    if place == other:
+        return place
+    group, more = pools.groups[place], pools.groups[other]
+    more.parent = place
+    group.open += more.open
+    group.lead = min(group.lead, more.lead)
+    pools.groups[group.last_member].next_member = other
+    group.last_member = more.last_member
+    if more.first_part >= 0:
+        if group.first_part >= 0:
+            pools.regions[group.last_part].next_part = more.first_part
+        else:
+            group.first_part = more.first_part
+        group.last_part = more.last_part
+    return place
+
+
+@compiled
+def ended_above(pools: Pools, row: int, ended: Ints) -> int:
+    """Find the regions that do not reach a row; how many `ended` holds then."""
+    if row == 0:
+        return 0
+    return end_regions(pools.slots, row, pools.labels[0, 1 : len(pools.down)], ended)
+
+
+@compiled
+def close(pools: Pools, row: int, ended: Ints) -> None:
+    """Put regions that are complete where they wait to be written; drop those not kept.
+
+    Args:
+        pools: The pools.
+        row: Their last row.
+        ended: Their slots.
+    """
+    for slot in ended:
+        region = pools.regions[slot]
+        if not region.kept:
+            drop(pools, slot)
+        elif region.group < 0:
+            _wait(pools, slot, row, pools.slots.numbers[slot])
+        else:
+            _close_part(pools, slot, row)
+
+
+@compiled
+def _wait(pools: Pools, slot: int, row: int, lead: int) -> None:
+    waiting = pools.closed[pools.counts[CLOSED]]
+    waiting.slot, waiting.row, waiting.lead = slot, row, lead
+    pools.counts[CLOSED] += 1
+
+
+@compiled
+def _close_part(pools: Pools, slot: int, row: int) -> None:
+    """Close a part of a group, and the group with its last part."""
+    place = _find_group(pools, pools.regions[slot].group)
+    group = pools.groups[place]
+    group.lead = min(group.lead, pools.slots.numbers[slot])
+    pools.regions[slot].next_part = -1
+    if group.first_part < 0:
+        group.first_part = slot
+    else:
+        pools.regions[group.last_part].next_part = slot
+    group.last_part = slot
+    group.open -= 1
+    if group.open > 0:
+        return
+    part = group.first_part
+    while part >= 0:
+        _wait(pools, part, row, group.lead)
+        part = pools.regions[part].next_part
+    while place >= 0:
+        following = pools.groups[place].next_member
+        pools.groups[place].next = pools.counts[GROUP]
+        pools.counts[GROUP] = place
+        pools.counts[GROUPS] += 1
+        place = following
+
+
+@compiled
+def drop(pools: Pools, slot: int) -> None:
+    """Forget a region, and the arcs that nobody else is going to use."""
+    half = pools.regions[slot].first_half
+    while half >= 0:
+        following = next_half(pools.arcs, half)
+        place = half >> 1
+        pools.arcs[place].uses -= 1
+        if pools.arcs[place].uses == 0:
+            free_vertices(pools, place)
+            free_arc(pools, place)
+        half = following
+    clear(pools, slot)
+    release(pools.slots, slot)
