@@ -19,7 +19,8 @@ from geoseg.engine.settings import settings_of
 from geoseg.engine.targets import check_targets, targets_of
 from geoseg.errors import ConfigError
 from geoseg.geo.cog_options import check_options
-from geoseg.geo.outputs import make_folders
+from geoseg.geo.mosaic_vrt import check_mosaic_name, place, write_mosaic
+from geoseg.geo.outputs import check_output, make_folders
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.raster import Scene
 from geoseg.nn.device import resolve_device, resolve_precision
@@ -68,7 +69,11 @@ def predict(
     ensemble, jobs = _plan(scenes, bundles, output, options)
     crew = Crew(ensemble, options)
     with make_folders(path for job in jobs for path in job.targets.files):
-        return [_predict_scene(job, ensemble, crew, options, progress) for job in jobs]
+        results = [_predict_scene(job, ensemble, crew, options, progress) for job in jobs]
+    if options.mosaic is not None:
+        rasters = [result.classes for result in results]
+        write_mosaic(options.mosaic, rasters, ensemble.legend, overwrite=_may_replace(options))
+    return results
 
 
 def estimate(
@@ -134,6 +139,8 @@ def _plan(
     jobs = [_job(path, ensemble, output, options, many=len(paths) > 1) for path in paths]
     inputs = [path for path in (*paths, *names, options.aoi) if path]
     check_targets([(job.own.path, job.targets, job.replaceable) for job in jobs], inputs)
+    if options.mosaic is not None:
+        _check_mosaic(options, jobs, inputs)
     hides = hide_outside(options.aoi, [job.own for job in jobs])
     return ensemble, [replace(job, hide=hide) for job, hide in zip(jobs, hides, strict=True)]
 
@@ -148,6 +155,22 @@ def _check_options(ensemble: Ensemble, options: PredictOptions) -> None:
     excluded = {ensemble.legend.class_of(name).value for name in options.exclude}
     if len(excluded) == ensemble.legend.count:
         raise ConfigError("--exclude", "names all classes of the model", "Leave one out")
+
+
+def _check_mosaic(
+    options: PredictOptions, jobs: Sequence[SceneJob], inputs: Sequence[str | Path]
+) -> None:
+    """Refuse a mosaic that cannot be made of these scenes, or written there."""
+    assert options.mosaic is not None
+    path = check_mosaic_name(options.mosaic)
+    if path.parent.is_dir() or path.parent not in {job.targets.classes.parent for job in jobs}:
+        check_output(path, overwrite=_may_replace(options), inputs=inputs)
+    place([(job.own.path, job.own.grid) for job in jobs])
+
+
+def _may_replace(options: PredictOptions) -> bool:
+    """Whether a mosaic may be replaced: it is made anew when a run goes on."""
+    return options.overwrite or options.resume
 
 
 def _job(

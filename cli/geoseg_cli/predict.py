@@ -61,6 +61,12 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16", "int8"]
     help="Also write polygons here; the format goes by the suffix.",
 )
 @click.option(
+    "--mosaic",
+    type=click.Path(path_type=Path),
+    metavar="OUT.vrt",
+    help="Also write a VRT over all class rasters here; where they overlap, the last one counts.",
+)
+@click.option(
     "--window",
     type=click.IntRange(min=1),
     metavar="PX",
@@ -170,6 +176,7 @@ def command(
     uncertainty: Path | None,
     measures: tuple[Measure, ...],
     polygons: Path | None,
+    mosaic: Path | None,
     window: int | None,
     stride: int | None,
     overlap: float | None,
@@ -221,6 +228,7 @@ def command(
         uncertainty=uncertainty,
         measures=measures,
         polygons=polygons,
+        mosaic=mosaic,
         device=device,
         backend=backend,
         precision=precision,
@@ -248,6 +256,8 @@ def command(
     else:
         for result in results:
             _print_result(result)
+        if mosaic is not None:
+            click.echo(f"{len(results)} class rasters -> {mosaic}, the last one on top")
 
 
 def _print_estimate(estimate: Estimate) -> None:

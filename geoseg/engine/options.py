@@ -73,6 +73,9 @@ class PredictOptions:
     polygons: str | Path | None = None
     """Polygon file (or folder) of the classes."""
 
+    mosaic: str | Path | None = None
+    """VRT over the class rasters of all scenes; where they overlap, the later scene counts."""
+
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:<index>`."""
 

@@ -69,6 +69,7 @@ def test_predict_hands_on_every_option(monkeypatch):
     words = [
         *("a.tif", "b.tif", "-m", "m.safetensors", "-o", "out", "--probabilities", "p"),
         *("--polygons", "q", "--window", "64", "--stride", "32", "--blend", "hann"),
+        *("--mosaic", "r.vrt"),
         *("--mode", "resize", "--aoi", "aoi.gpkg", "--exclude", "road", "--exclude", "2"),
         *("--scale", "0.1", "--bands", "3,nir", "--device", "cpu", "--precision", "fp32"),
         *("--backend", "torch"),
@@ -85,8 +86,8 @@ def test_predict_hands_on_every_option(monkeypatch):
         "out",
     )
     given = {field.name: getattr(options, field.name) for field in fields(options)}
-    files = [str(given.pop(name)) for name in ("probabilities", "polygons", "uncertainty")]
-    assert files == ["p", "q", "u"]
+    names = ("probabilities", "polygons", "uncertainty", "mosaic")
+    assert [str(given.pop(name)) for name in names] == ["p", "q", "u", "r.vrt"]
     assert given.pop("scene").bands == (3, "nir")
     assert given == {
         "backend": "torch",
