@@ -169,8 +169,12 @@ class RasterWriter:
             pass  # nothing else is to be waited for
 
     @contextlib.contextmanager
-    def committing(self) -> Iterator[None]:
-        """As `commit`, but names are given when the block ends, and only if it ends well."""
+    def committing(self) -> Iterator[Path]:
+        """As `commit`, but names are given when the block ends, and only if it ends well.
+
+        Yields:
+            The finished file under its temporary name.
+        """
         try:
             with contextlib.ExitStack() as sidecars:
                 with explained(self.path):
@@ -184,7 +188,7 @@ class RasterWriter:
                     for suffix, text in texts.items():
                         side = sidecars.enter_context(publish(sidecar_path(self.path, suffix)))
                         side.write_text(text, encoding="utf-8")
-                    yield
+                    yield finished
                 self._remove_stale_side_files(set(texts))
         except BaseException:
             self._leave(keep=self.keep)

@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from geoseg.errors import ConfigError, LabelError, SceneError
 from geoseg.geo.classes import strips
-from geoseg.geo.gdal import open_dataset
+from geoseg.geo.gdal import limit_block_cache, open_dataset
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.mat_labels import read_mat_labels
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 LABEL_SUFFIXES = (*SUFFIXES, ".mat")
 """What counts as a label image where a folder is given."""
+
+_LEAST_CACHE, _BLOCK_ROWS = 64 << 20, 4 * 512
+"""Bytes of GDAL's cache, and rows of three bands that it is to hold at least."""
 
 _LOSSY = ("jpeg", "webp")
 """Compressions that change colours; as parts of what rasterio calls them."""
@@ -90,6 +93,11 @@ class LabelImage:
             keys, valid = self.read(window)
             found.update(count_values(keys[valid]))
         return found
+
+
+def bound_cache(width: int) -> None:
+    """Keep GDAL from holding 5 % of the machine's memory: blocks are read once."""
+    limit_block_cache(max(_LEAST_CACHE, 3 * _BLOCK_ROWS * width))
 
 
 def find_label_images(paths: Sequence[str]) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,9 @@ from geoseg.geo.recolor import (
 )
 from geoseg.geo.style import raster_attribute_xml, raster_colormap, raster_qml
 from geoseg.geo.values import count_values
+
+Look = Callable[[Path], None]
+"""Looks at a file that has no name yet, and may refuse it."""
 
 LEGEND_FILE = "legend.toml"
 """Lies in every folder of relabelled images, and tells one that may be replaced."""
@@ -99,7 +104,9 @@ class IndexTables:
         return IndexTable(known, self.legend, "value", self._unknown, points)
 
 
-def write_index(image: LabelImage, table: IndexTable, path: Path, *, overwrite: bool) -> Recolored:
+def write_index(
+    image: LabelImage, table: IndexTable, path: Path, *, overwrite: bool, look: Look | None = None
+) -> Recolored:
     """Write the class values of a label image.
 
     Args:
@@ -107,6 +114,7 @@ def write_index(image: LabelImage, table: IndexTable, path: Path, *, overwrite: 
         table: What means what.
         path: `.tif` or `.png` to write; legends of 8 bits give it a palette.
         overwrite: Whether an existing file may be replaced.
+        look: Called with the finished file before it gets its name.
 
     Raises:
         LabelError: If something is not in the legend and that is refused; all is listed.
@@ -117,7 +125,8 @@ def write_index(image: LabelImage, table: IndexTable, path: Path, *, overwrite: 
     legend = table.legend
     counts: Counter[int] = Counter()
     lost: Counter[int] = Counter()
-    with writer_by_suffix(path, class_profile(image.grid, legend, path), overwrite=overwrite) as to:
+    to = writer_by_suffix(path, class_profile(image.grid, legend, path), overwrite=overwrite)
+    with _publishing(to, look):
         for window, keys, valid in iterate(image):
             values, unknown = table.convert(keys, valid)
             tally(lost, unknown)
@@ -130,7 +139,9 @@ def write_index(image: LabelImage, table: IndexTable, path: Path, *, overwrite: 
     return Recolored(counts=counts, unknown=_named(lost, table.reading))
 
 
-def write_colors(image: LabelImage, table: ColorTable, path: Path, *, overwrite: bool) -> Recolored:
+def write_colors(
+    image: LabelImage, table: ColorTable, path: Path, *, overwrite: bool, look: Look | None = None
+) -> Recolored:
     """Write the colours of an image of class values.
 
     Args:
@@ -138,6 +149,7 @@ def write_colors(image: LabelImage, table: ColorTable, path: Path, *, overwrite:
         table: The colours.
         path: `.tif` or `.png` to write.
         overwrite: Whether an existing file may be replaced.
+        look: Called with the finished file before it gets its name.
 
     Raises:
         LabelError: If values are not in the legend and that is refused; all are listed. If there
@@ -151,7 +163,8 @@ def write_colors(image: LabelImage, table: ColorTable, path: Path, *, overwrite:
     )
     counts: Counter[int] = Counter()
     lost: Counter[int] = Counter()
-    with writer_by_suffix(path, profile, overwrite=overwrite) as to:
+    to = writer_by_suffix(path, profile, overwrite=overwrite)
+    with _publishing(to, look):
         for window, values, valid in iterate(image):
             colors, unknown = table.convert(values, valid)
             tally(lost, unknown)
@@ -168,6 +181,19 @@ def write_colors(image: LabelImage, table: ColorTable, path: Path, *, overwrite:
                 "Give one, such as --ignore-color '#808080'",
             )
     return Recolored(counts=counts, unknown=_named(lost, "value"))
+
+
+@contextmanager
+def _publishing(to: RasterWriter, look: Look | None) -> Iterator[None]:
+    """Commit a raster when the block ends, once it was looked at."""
+    try:
+        yield
+    except BaseException:
+        to.abort()
+        raise
+    with to.committing() as finished:
+        if look is not None:
+            look(finished)
 
 
 def class_profile(grid: Grid, legend: Legend, path: Path) -> RasterProfile:

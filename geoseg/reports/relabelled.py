@@ -15,7 +15,6 @@ from matplotlib.patches import Patch
 from geoseg.geo.gdal import open_dataset
 from geoseg.geo.legend import Legend
 from geoseg.geo.mat_labels import read_mat_labels
-from geoseg.geo.outputs import publish
 from geoseg.geo.raster import Scene, SceneOptions
 
 Array = npt.NDArray[Any]
@@ -40,6 +39,9 @@ class Comparison:
     after: str
     """The file that was written; it may lie in a folder that is not named yet."""
 
+    name: str
+    """What that file will be called."""
+
     variable: str | None = None
     """Name of the array, where `before` is a MATLAB file."""
 
@@ -53,11 +55,10 @@ def draw_comparisons(pairs: Sequence[Comparison], legend: Legend, output: Path) 
     Args:
         pairs: What to show; the first six.
         legend: Classes and colours.
-        output: PNG file to write.
+        output: PNG file to write; not published, as that is for the caller to do.
 
     Raises:
         SceneError: If a file cannot be read.
-        WorkError: If the picture cannot be written.
     """
     shown = list(pairs)[:MOST]
     rows = [(_picture(p.before, legend, p), _picture(p.after, legend, p)) for p in shown]
@@ -67,13 +68,13 @@ def draw_comparisons(pairs: Sequence[Comparison], legend: Legend, output: Path) 
     figure = Figure(figsize=(7.6, height), layout="constrained")
     grid = figure.subplots(len(rows), 2, squeeze=False)
     for axes, row, pair in zip(grid, rows, shown, strict=True):
-        for one, picture, path in zip(axes, row, (pair.before, pair.after), strict=True):
+        names = (Path(pair.before).name, pair.name)
+        for one, picture, name in zip(axes, row, names, strict=True):
             one.imshow(picture, interpolation="nearest")
             one.set(xticks=[], yticks=[])
-            one.set_title(_shortened(Path(path).name), fontsize=9, loc="left")
+            one.set_title(_shortened(name), fontsize=9, loc="left")
     _add_legend(figure, legend)
-    with publish(output) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DPI)
+    figure.savefig(output, format="png", dpi=_DPI)
 
 
 def _picture(path: str, legend: Legend, pair: Comparison) -> Array:
