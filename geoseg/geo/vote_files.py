@@ -55,12 +55,12 @@ def vote(
         SceneError: If a raster cannot be read, does not hold classes, or lies on another grid.
         LabelError: If a raster holds values that are not in the legend.
         LegendError: If the legend cannot be read, or a raster calls a value otherwise.
-        ConfigError: If weights or rule make no sense.
+        ConfigError: If weights or rule make no sense, or a raster is given twice.
         OutputError: If the output cannot or must not be written there.
         WorkError: If the file system fails.
     """
     options, progress = options or RelabelOptions(), progress or Progress()
-    paths = find_scenes(rasters)
+    paths = _voters(rasters)
     target = check_output(output, overwrite=options.overwrite, inputs=paths)
     driver_by_suffix(target)
     if len(paths) < 2:
@@ -84,6 +84,18 @@ def vote(
             task.advance(window.height)
         add_side_files(to, known, counts)
     return RelabelResult(path=target, files=1, counts=named_counts(counts, known))
+
+
+def _voters(rasters: Sequence[str]) -> list[str]:
+    """The files, of which each has one vote."""
+    paths = [path for entry in rasters for path in find_scenes([entry])]
+    owners: dict[str, str] = {}
+    for path in paths:
+        file = str(Path(path).resolve()) if Path(path).exists() else path
+        if owners.setdefault(file, path) != path or paths.count(path) > 1:
+            cure = "Give it once, and a larger number in --weights"
+            raise ConfigError(path, "is given twice, and a raster has one vote", cure)
+    return paths
 
 
 def _legend_of_votes(scenes: Sequence[Scene], given: Legend | str | Path | None) -> Legend:

@@ -119,7 +119,8 @@ def test_votes(refuse, place, picture):
     picture("b.png", [[0, 1, 0], [1, 0, 1]])
     refuse("relabel vote a.png -o v.tif", "1 is given", cure="two or more")
     refuse("relabel vote a.png b.png -o v.tif", "b.png: lies on another grid than a.png")
-    refuse("relabel vote a.png a.png b.png -o v.tif --weights 1", "1 for 2 rasters")
+    refuse("relabel vote a.png b.png -o v.tif --weights 1", "1 for 2 rasters")
+    refuse("relabel vote a.png ./a.png -o v.tif", "./a.png: is given twice", cure="--weights")
     refuse("relabel vote classes.tif a.png -o v.tif", "lies on another grid")
 
 
