@@ -163,7 +163,8 @@ def _check_mosaic(
     """Refuse a mosaic that cannot be made of these scenes, or written there."""
     assert options.mosaic is not None
     path = check_mosaic_name(options.mosaic)
-    if path.parent.is_dir() or path.parent not in {job.targets.classes.parent for job in jobs}:
+    made = {job.targets.classes.parent.absolute() for job in jobs}
+    if path.parent.is_dir() or path.parent.absolute() not in made:
         check_output(path, overwrite=_may_replace(options), inputs=inputs)
     place([(job.own.path, job.own.grid) for job in jobs])
 
