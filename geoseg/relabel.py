@@ -117,7 +117,8 @@ def to_color(
     Args:
         labels: Images, folders, globs or lists: class rasters of one band.
         output: A `.tif` or `.png` for one image, else a folder of files of the same stems.
-        legend: The classes; None takes what the first image tells.
+        legend: The classes; None takes the `legend.toml` beside the images, as `to_index` writes
+            it, else what the first image tells.
         options: How to read and write.
         compare: PNG that is to show the first images before and after.
         progress: Where to tell how far it is.
@@ -141,7 +142,7 @@ def to_color(
         if image.is_rgb:
             raise LabelError(image.path, "has colours already", "Give images of class values")
     if not isinstance(legend, Legend):
-        legend = _legend_of_image(images[0]) if legend is None else Legend.open(legend)
+        legend = _legend_of_images(images) if legend is None else Legend.open(legend)
     unlabelled = ignore_color(legend, options.ignore_color)
     table = ColorTable(legend, unlabelled, options.unknown, gray=options.gray)
 
@@ -258,7 +259,12 @@ def _open(path: str, options: RelabelOptions, *, lossy: bool) -> LabelImage:
     )
 
 
-def _legend_of_image(image: LabelImage) -> Legend:
+def _legend_of_images(images: Sequence[LabelImage]) -> Legend:
+    beside = {Path(image.path).parent / LEGEND_FILE for image in images}
+    if len(beside) == 1 and (path := beside.pop()).is_file():
+        logger.info("the classes are those of %s", path)
+        return Legend.open(path)
+    image = images[0]
     if image.scene is None:
         raise LegendError(image.path, "tells no legend", "Give --legend")
     return legend_of_classes(image.scene)

@@ -96,7 +96,11 @@ def to_index_command(
 @command.command("to-color")
 @click.argument("labels", metavar=_SEVERAL, nargs=-1, required=True)
 @options.output("A .tif or .png for one image, else a folder.")
-@click.option("--legend", metavar="F", help="Classes.  [default: what the first image tells]")
+@click.option(
+    "--legend",
+    metavar="F",
+    help="Classes.  [default: legend.toml beside the images, else what the first tells]",
+)
 @click.option(
     "--unknown",
     type=click.Choice(_UNKNOWN[:3]),

@@ -219,7 +219,7 @@ def _surroundings(grid: Grid) -> Grid:
 
 def _of_description(error: LabelError) -> LabelError:
     """An error that names the keys of a description, and not options of other commands."""
-    cure = re.sub(r"--label-(field|layer|buffer)(?: METRES)?", r"`\1` of [labels]", error.cure)
+    cure = re.sub(r"-{2}label-(field|layer|buffer)(?: METRES)?", r"`\1` of [labels]", error.cure)
     if "--" in cure:
         cure = "Give image and labels one CRS"
     return LabelError(error.subject, error.problem, cure)

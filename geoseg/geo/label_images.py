@@ -21,7 +21,7 @@ from geoseg.geo.legend import Legend
 from geoseg.geo.mat_labels import read_mat_labels
 from geoseg.geo.matching import names_numbers, raster_colors, raster_values
 from geoseg.geo.paths import SUFFIXES, find_scenes
-from geoseg.geo.raster import Scene, SceneOptions
+from geoseg.geo.raster import Scene, SceneOptions, assumed_crs
 from geoseg.geo.recolor import VALUES, Reading, gray_color, pack, pack_rgb
 from geoseg.geo.values import count_values, list_counts
 
@@ -124,6 +124,7 @@ def open_label_image(
         LabelError: If it cannot be read, has other bands or types, or was compressed with loss.
         ConfigError: If `assume_crs` is no CRS.
     """
+    assumed_crs(assume_crs)
     if path.lower().endswith(".mat"):
         array = read_mat_labels(path, variable)
         height, width = array.shape

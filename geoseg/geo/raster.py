@@ -12,6 +12,7 @@ import numpy.typing as npt
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
+from rasterio.env import Env
 from rasterio.errors import CRSError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
@@ -350,6 +351,7 @@ def _check_one_nodata(path: str, values: tuple[float | None, ...]) -> None:
 
 def _grid(path: str, dataset: DatasetReader, options: SceneOptions) -> Grid:
     crs, transform = dataset.crs, dataset.transform
+    assumed = assumed_crs(options.assume_crs)
     # a view without alpha is a VRT, whatever the file is
     is_picture = dataset.driver in {"PNG", "JPEG", "BMP"} or path.lower().endswith((".png", ".bmp"))
     plain_image = is_picture or is_npy(path)
@@ -368,18 +370,25 @@ def _grid(path: str, dataset: DatasetReader, options: SceneOptions) -> Grid:
             "Georeference it, or give --assume-crs none to work in plain pixels",
         )
     elif crs is None and not transform.is_identity:
-        crs = _assumed_crs(path, options)
+        if assumed is None:
+            cure = "Give the one it was made in, such as --assume-crs EPSG:32632"
+            raise SceneError(path, "has no CRS", cure)
+        crs = assumed
     return Grid(height=dataset.height, width=dataset.width, transform=transform, crs=crs)
 
 
-def _assumed_crs(path: str, options: SceneOptions) -> CRS:
-    if options.assume_crs is None:
-        raise SceneError(
-            path, "has no CRS", "Give the one it was made in, such as --assume-crs EPSG:32632"
-        )
+def assumed_crs(text: str | None) -> CRS | None:
+    """The CRS that a user gives to files without one; None where it is not told, or `none`.
+
+    Raises:
+        ConfigError: If it is no CRS.
+    """
+    if text is None or text.lower() == "none":
+        return None
     try:
-        return CRS.from_user_input(options.assume_crs)
+        with Env():  # else PROJ tells its own errors on stderr
+            return CRS.from_user_input(text)
     except CRSError as error:
         raise ConfigError(
-            "--assume-crs", f"{options.assume_crs!r} is no CRS", "Give one such as EPSG:32632"
+            "--assume-crs", f"{text!r} is no CRS", "Give one such as EPSG:32632"
         ) from error
