@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from geoseg import __version__
 from geoseg.errors import ConfigError, LabelError
+from geoseg.geo.calibrating import Calibrator, find_probabilities
 from geoseg.geo.classes import legend_of_classes, open_classes, strips
 from geoseg.geo.comparing import Comparer, Comparison
+from geoseg.geo.judging import Judge, Question
+from geoseg.geo.label_agreement import check_grid, check_names
 from geoseg.geo.labels import LabelOptions, Labels, find_labels
 from geoseg.geo.legend import Legend
+from geoseg.geo.object_scores import SIZES
 from geoseg.geo.outputs import check_output, check_output_folder
 from geoseg.geo.paths import find_scenes
-from geoseg.progress import Progress
+from geoseg.geo.raster import Scene
+from geoseg.geo.sample_points import FIELD, SamplePoints, SampleReader
+from geoseg.progress import Progress, Task
 from geoseg.reports.accuracy import Report, write_report
 
 logger = logging.getLogger(__name__)
@@ -42,6 +52,35 @@ class EvaluateOptions:
     ignore: tuple[str | int, ...] = ()
     """Names or values of classes whose reference pixels are not counted."""
 
+    resample: bool = False
+    """Whether label rasters on another grid are taken by their nearest pixels."""
+
+    boundary: float | None = None
+    """Tolerance of borders in metres (pixels where there is no CRS); None scores none."""
+
+    objects: bool = False
+    """Whether connected regions are matched."""
+
+    object_classes: tuple[str | int, ...] | None = None
+    """Names or values of the classes whose regions are objects; None for all but the background
+    and those of `ignore`."""
+
+    object_sizes: tuple[float, ...] = SIZES
+    """Square metres (pixels where there is no CRS) that part small objects from larger ones."""
+
+    probabilities: str | Path | None = None
+    """Raster of one band per class, whose calibration is scored; for several predictions a folder
+    with files of the same names, or a pattern with `{stem}`."""
+
+    area: bool = False
+    """Whether areas are summed, which `sample` implies."""
+
+    sample: str | Path | None = None
+    """Interpreted points that were drawn by lot in each class of these maps."""
+
+    sample_field: str = FIELD
+    """Attribute of the points that tells the class."""
+
     assume_crs: str | None = None
     """CRS of predictions that have none; without it, they are taken as plain images."""
 
@@ -51,11 +90,22 @@ class EvaluateOptions:
     def __post_init__(self) -> None:
         if self.mode not in ("global", "per-image"):
             raise ConfigError("--mode", f"{self.mode!r} is unknown", "Give global or per-image")
+        if self.boundary is not None and not 0 < self.boundary < math.inf:
+            raise ConfigError("--boundary", f"{self.boundary} is not above 0", "Give metres")
+        if not _ascends(self.object_sizes):
+            listing = ", ".join(f"{size:g}" for size in self.object_sizes)
+            raise ConfigError(
+                "--object-sizes", f"{listing} do not ascend from above 0", "Give such as 100,1000"
+            )
+
+
+def _ascends(sizes: tuple[float, ...]) -> bool:
+    return all(0 < size < math.inf for size in sizes) and all(a < b for a, b in pairwise(sizes))
 
 
 def evaluate(
     predictions: Sequence[str | Path],
-    labels: str | Path,
+    labels: str | Path | None,
     output: str | Path | None = None,
     options: EvaluateOptions | None = None,
     *,
@@ -69,7 +119,7 @@ def evaluate(
     Args:
         predictions: Class rasters; globs, folders and `@list.txt` too.
         labels: A raster or vector file, a folder of them (matched by stem), or a pattern with
-            `{stem}`.
+            `{stem}`; None where there is a sample only.
         output: Folder for `report.json`; None writes nothing.
         options: What is compared, and how.
         progress: Where to tell how far it is.
@@ -78,33 +128,98 @@ def evaluate(
         The report.
 
     Raises:
-        SceneError: If a prediction cannot be read or does not hold classes.
-        LabelError: If labels cannot be read, do not touch their prediction, or leave no pixel
-            to compare; or a prediction holds values that are not in the legend.
-        LegendError: If the legend cannot be read, or lacks a class to be ignored.
+        SceneError: If a prediction or probabilities cannot be read, or do not hold what they
+            should.
+        LabelError: If labels cannot be read, lie on another grid and `resample` is not set, do
+            not touch their prediction, or leave no pixel to compare; a prediction holds values
+            that are not in the legend, or names them unlike it; the sample does not fit the map.
+        LegendError: If the legend cannot be read, or lacks a class that an option names.
+        ConfigError: If there are neither labels nor a sample, or boundaries narrower than pixels.
         OutputError: If the report cannot or must not be written there.
     """
     options, progress = options or EvaluateOptions(), progress or Progress()
+    if labels is None and options.sample is None:
+        raise ConfigError("--labels", "are missing, and there is no sample", "Give either")
     target = None if output is None else _check_target(Path(output), options)
     paths = find_scenes(predictions)
     scenes = [open_classes(path, options.assume_crs) for path in paths]
     legend = legend_of_classes(scenes[0], options.legend)
-    left_out = [legend.names.index(legend.class_of(c).name) for c in options.ignore]
-    sources = _Sources(legend, options.labels)
+    for scene in scenes:
+        check_names(scene.path, legend, given=options.legend is not None)
+    work = _Work(legend, options, scenes)
+    found = [""] * len(paths) if labels is None else find_labels(str(labels), paths)
     windows = sum(len(strips(scene)) for scene in scenes)
-    compared: list[Comparison] = []
     with progress.task("evaluate", total=windows, unit="strip") as task:
-        for scene, path in zip(scenes, find_labels(str(labels), paths), strict=True):
-            comparer = Comparer(scene.path, scene.grid, sources.open(path), legend)
-            for window in strips(scene):
-                comparer.count(scene.read(window))
-                task.advance()
-            compared.append(comparer.result())
-    report = _report(compared, legend, left_out, options, str(labels))
+        for place, path in enumerate(found):
+            work.compare(place, path, task)
+    report = work.report(None if labels is None else str(labels))
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_report(report, target)
     return report
+
+
+class _Work:
+    """Counts one scene after the other.
+
+    Args:
+        legend: The classes.
+        options: What is counted.
+        scenes: The predictions.
+    """
+
+    def __init__(self, legend: Legend, options: EvaluateOptions, scenes: Sequence[Scene]) -> None:
+        self._legend, self._options, self._scenes = legend, options, scenes
+        self._question = _question(legend, options)
+        self._sources = _Sources(legend, options.labels)
+        self._probabilities: list[str] | None = None
+        if options.probabilities is not None:
+            paths = [scene.path for scene in scenes]
+            self._probabilities = find_probabilities(str(options.probabilities), paths)
+        self._sample: SampleReader | None = None
+        if options.sample is not None:
+            crs = options.labels.assume_crs
+            points = SamplePoints.open(str(options.sample), legend, options.sample_field, crs)
+            self._sample = SampleReader(points, legend)
+        self._compared: list[Comparison] = []
+
+    def compare(self, place: int, path: str, task: Task) -> None:
+        """Count a scene against the labels of a file, or alone where the path is empty."""
+        scene, legend = self._scenes[place], self._legend
+        labels = self._sources.open(path) if path else None
+        if labels is not None and not self._options.resample:
+            check_grid(labels, scene)
+        comparer = Comparer(scene.path, scene.grid, labels, legend)
+        calibrator = None
+        if self._probabilities is not None:
+            crs = scene.options.assume_crs
+            calibrator = Calibrator(self._probabilities[place], scene.grid, legend, crs)
+        judge = Judge(self._question, scene.grid, calibrator, self._sample)
+        for window in strips(scene):
+            judge.push(*comparer.count(scene.read(window)))
+            task.advance()
+        self._compared.append(judge.result(comparer.result()))
+
+    def report(self, labels: str | None) -> Report:
+        """All that was counted.
+
+        Raises:
+            LabelError: If there is no pixel to compare, or the sample does not fit the maps.
+        """
+        options, legend = self._options, self._legend
+        report = Report(
+            scenes=tuple(self._compared),
+            names=legend.names,
+            left_out=self._question.left_out,
+            mode=options.mode,
+            settings={"labels": labels, **_settings(options, self._question)},
+        )
+        if self._sample is not None and report.area is not None:
+            mapped = np.array([row["mapped"] for row in report.area["classes"]])
+            report = replace(report, sample=self._sample.result(mapped))
+        if labels is not None:
+            _check_counted(report, labels)
+        return report
 
 
 class _Sources:
@@ -122,34 +237,54 @@ class _Sources:
         return self._opened[path]
 
 
-def _report(
-    compared: list[Comparison],
-    legend: Legend,
-    left_out: list[int],
-    options: EvaluateOptions,
-    labels: str,
-) -> Report:
-    report = Report(
-        scenes=tuple(compared),
-        names=legend.names,
-        left_out=tuple(left_out),
-        mode=options.mode,
-        settings={
-            "labels": labels,
-            "mode": options.mode,
-            "ignore": [legend.names[index] for index in left_out],
-            "legend": legend.to_dict(),
-            "geoseg": __version__,
-        },
+def _question(legend: Legend, options: EvaluateOptions) -> Question:
+    def indices(classes: Sequence[str | int]) -> tuple[int, ...]:
+        return tuple(legend.names.index(legend.class_of(each).name) for each in classes)
+
+    left_out, chosen = indices(options.ignore), options.object_classes
+    if chosen is None:
+        objects = indices([entry.name for entry in legend.foreground])
+        objects = tuple(index for index in objects if index not in left_out)
+    else:
+        objects = indices(chosen)
+    return Question(
+        legend=legend,
+        left_out=left_out,
+        boundary=options.boundary,
+        objects=objects if options.objects or chosen is not None else None,
+        object_sizes=options.object_sizes,
+        area=options.area or options.sample is not None,
     )
+
+
+def _settings(options: EvaluateOptions, question: Question) -> dict[str, Any]:
+    """What was asked for, as the report tells it."""
+    names = question.legend.names
+    objects = None if question.objects is None else [names[i] for i in question.objects]
+    sample = None if options.sample is None else str(options.sample)
+    return {
+        "mode": options.mode,
+        "ignore": [names[index] for index in question.left_out],
+        "resample": options.resample,
+        "boundary": options.boundary,
+        "objects": objects,
+        "object_sizes": list(options.object_sizes),
+        "probabilities": None if options.probabilities is None else str(options.probabilities),
+        "sample": sample,
+        "legend": question.legend.to_dict(),
+        "geoseg": __version__,
+    }
+
+
+def _check_counted(report: Report, labels: str) -> None:
+    """Refuse a report that rests on no pixel; tell of scenes that added none."""
     if not report.counted_pixels:
         raise LabelError(
             labels, "no pixel has both a class and a label", "Check the CRS and extent of both"
         )
-    for comparison in compared:
+    for comparison in report.scenes:
         if not comparison.matrix.any():
             logger.warning("%s: no pixel has both a class and a label", comparison.prediction)
-    return report
 
 
 def _check_target(folder: Path, options: EvaluateOptions) -> Path:

@@ -75,17 +75,20 @@ class Estimate:
     @property
     def proportions(self) -> Floats:
         """(C, C) estimated shares of the area, rows are the map: equation 4."""
-        return self.weights[:, None] * self.shares
+        proportions: Floats = self.weights[:, None] * self.shares
+        return proportions
 
     @property
     def areas(self) -> Floats:
         """(C,) area of each reference class: equations 9 and 11, without an error's bias."""
-        return self.total * self.proportions.sum(axis=0)
+        areas: Floats = self.total * self.proportions.sum(axis=0)
+        return areas
 
     @property
     def area_errors(self) -> Floats:
         """(C,) standard errors of the areas: equation 10."""
-        return self.total * np.sqrt(self.weights**2 @ self.spread)
+        errors: Floats = self.total * np.sqrt(self.weights**2 @ self.spread)
+        return errors
 
     @property
     def overall(self) -> tuple[float, float]:

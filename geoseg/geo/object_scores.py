@@ -53,7 +53,7 @@ class ObjectCounts:
             ious=self.ious + other.ious,
         )
 
-    def scores(self, names: Sequence[str]) -> dict[str, Any]:
+    def scores(self, names: Sequence[str], left_out: Sequence[int] = ()) -> dict[str, Any]:
         """Precision, recall and F1 of objects, together, by class and by size.
 
         An object of the labels is found where a region of the map has the same class and an IoU
@@ -64,6 +64,7 @@ class ObjectCounts:
 
         Args:
             names: Name of each class.
+            left_out: Indices of classes that are no objects here.
 
         Returns:
             `iou` (0.5), `unit`, `precision`, `recall`, `f1`, `mean_matched_iou`, `reference`,
@@ -71,7 +72,7 @@ class ObjectCounts:
             dict a size: `from`, `to`, and the same), `classes` (one dict a class: `name`, the
             same, and `sizes`); NaN where undefined.
         """
-        chosen = list(self.wanted)
+        chosen = [index for index in self.wanted if index not in left_out]
         classes = [
             {
                 "name": names[index],

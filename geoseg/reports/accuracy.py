@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +13,29 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.geo.area_estimation import AreaSample
 from geoseg.geo.comparing import Comparison
 from geoseg.geo.confusion import majority_scores, scores
 from geoseg.geo.outputs import publish
+from geoseg.reports.accuracy_parts import PARTS, Part, area_scores, part_scores, plain
+from geoseg.reports.accuracy_text import (
+    area_text,
+    boundary_text,
+    calibration_text,
+    decimal,
+    objects_text,
+    percent,
+    table,
+)
 
 SUMMARY = ("pixel_accuracy", "mean_accuracy", "mean_iou", "fw_iou", "mean_dice", "mean_f1", "kappa")
 """The scores of a whole map."""
+
+_PART_TEXTS: dict[Part, Callable[[dict[str, Any]], str]] = {
+    "boundary": boundary_text,
+    "objects": objects_text,
+    "calibration": calibration_text,
+}
 
 _CLASS_SCORES = ("iou", "dice", "precision", "recall", "f1")
 
@@ -38,6 +55,9 @@ class Report:
 
     mode: Literal["global", "per-image"] = "global"
     """Whether scores are of the summed matrix or averaged over scenes."""
+
+    sample: AreaSample | None = None
+    """Interpreted places by class of the map, where there is a sample."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     """What was asked for, to be told in the report."""
@@ -75,35 +95,72 @@ class Report:
             total = {key: _mean(s[key] for s in single) for key in total}
         return {**total, "class": self.names[majority]}
 
+    @cached_property
+    def parts(self) -> dict[str, dict[str, Any] | None]:
+        """`boundary`, `objects` and `calibration`; None where they were not asked for."""
+        return self._parts(self.scenes)
+
+    @cached_property
+    def area(self) -> dict[str, Any] | None:
+        """Areas on the maps, and as estimated from the sample (`sample`, else None)."""
+        found = area_scores(self.scenes, self.names)
+        return None if found is None else {**found, "sample": self._estimate()}
+
     def to_dict(self) -> dict[str, Any]:
         """The content of `report.json`: plain numbers, lists and text; null where undefined."""
-        content = {
-            **self.scores,
-            "boundary": None,
-            "objects": None,
-            "area": None,
-            "trivial": self.trivial,
-            "pixels": self._pixels(self.scenes),
-            "scenes": [self._scene(scene) for scene in self.scenes],
-            "settings": self.settings,
-        }
-        plain: dict[str, Any] = _plain(content)
-        return plain
+        content: dict[str, Any] = plain(
+            {
+                **self.scores,
+                **self.parts,
+                "area": self.area,
+                "trivial": self.trivial,
+                "pixels": self._pixels(self.scenes),
+                "scenes": [self._scene(scene) for scene in self.scenes],
+                "settings": self.settings,
+            }
+        )
+        return content
 
     def to_text(self) -> str:
         """A table to read in a terminal: classes, then the whole map, then each scene."""
-        parts = [_table(_class_lines(self.scores)), self._summary_text()]
-        if len(self.scenes) > 1:
-            parts.append(_table(self._scene_lines()))
-        return "\n\n".join([*parts, self._pixels_text()])
+        parts = []
+        if any(scene.labels for scene in self.scenes):
+            parts += [table(_class_lines(self.scores)), self._summary_text()]
+        for part, say in _PART_TEXTS.items():
+            found = self.parts[part]
+            parts += [] if found is None else [say(found)]
+        if self.area is not None:
+            parts.append(area_text(self.area))
+        if any(scene.labels for scene in self.scenes):
+            parts += [table(self._scene_lines())] if len(self.scenes) > 1 else []
+            parts.append(self._pixels_text())
+        return "\n\n".join(parts)
 
     def _scene(self, scene: Comparison) -> dict[str, Any]:
         found = scores(scene.matrix, self.names, self.left_out)
         return {
             "prediction": scene.prediction,
-            "labels": scene.labels,
+            "labels": scene.labels or None,
             **found,
+            **self._parts([scene]),
+            "area": area_scores([scene], self.names),
             "pixels": self._pixels([scene]),
+        }
+
+    def _parts(self, scenes: Sequence[Comparison]) -> dict[str, dict[str, Any] | None]:
+        average = self.mode == "per-image" and len(scenes) > 1
+        return {
+            part: part_scores(part, scenes, self.names, self.left_out, average=average)
+            for part in PARTS
+        }
+
+    def _estimate(self) -> dict[str, Any] | None:
+        if self.sample is None:
+            return None
+        return {
+            "points": int(self.sample.counts.sum()),
+            "counts": self.sample.counts.tolist(),
+            **self.sample.estimate.to_dict(self.names),
         }
 
     def _pixels(self, scenes: Sequence[Comparison]) -> dict[str, Any]:
@@ -122,10 +179,10 @@ class Report:
         found, trivial = self.scores, self.trivial
         say = f'"{trivial["class"]}" everywhere'
         lines = [["", "this map", say]]
-        lines += [[_title(k), _percent(found[k]), _percent(trivial.get(k))] for k in SUMMARY[:4]]
-        lines += [["mean Dice (F1)", _percent(found["mean_dice"]), ""]]
-        lines += [["kappa", _decimal(found["kappa"]), _decimal(trivial["kappa"])]]
-        return _table(lines)
+        lines += [[_title(k), percent(found[k]), percent(trivial.get(k))] for k in SUMMARY[:4]]
+        lines += [["mean Dice (F1)", percent(found["mean_dice"]), ""]]
+        lines += [["kappa", decimal(found["kappa"]), decimal(trivial["kappa"])]]
+        return table(lines)
 
     def _scene_lines(self) -> list[list[str]]:
         lines = [["scene", "pixel accuracy", "mean IoU", "kappa", "pixels"]]
@@ -134,9 +191,9 @@ class Report:
             lines.append(
                 [
                     scene.prediction,
-                    _percent(found["pixel_accuracy"]),
-                    _percent(found["mean_iou"]),
-                    _decimal(found["kappa"]),
+                    percent(found["pixel_accuracy"]),
+                    percent(found["mean_iou"]),
+                    decimal(found["kappa"]),
                     f"{_counted(scene.matrix, self.left_out):,}",
                 ]
             )
@@ -145,7 +202,7 @@ class Report:
     def _pixels_text(self) -> str:
         pixels = self._pixels(self.scenes)
         text = (
-            f"{pixels['counted']:,} pixels counted; {_percent(pixels['coverage'])} of the "
+            f"{pixels['counted']:,} pixels counted; {percent(pixels['coverage'])} of the "
             f"{pixels['labelled']:,} labelled pixels have a prediction"
         )
         if self.mode == "per-image":
@@ -177,42 +234,14 @@ def _mean(values: Iterable[float]) -> float:
     return sum(defined) / len(defined) if defined else math.nan
 
 
-def _plain(content: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """NaN becomes None, as JSON knows no NaN."""
-    if isinstance(content, dict):
-        return {key: _plain(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_plain(value) for value in content]
-    return None if isinstance(content, float) and math.isnan(content) else content
-
-
 def _class_lines(found: dict[str, Any]) -> list[list[str]]:
     lines = [["class", "IoU", "Dice", "precision", "recall", "reference px", "predicted px"]]
     for row in found["classes"]:
-        shares = [_percent(row[key]) for key in ("iou", "dice", "precision", "recall")]
+        shares = [percent(row[key]) for key in ("iou", "dice", "precision", "recall")]
         pixels = [f"{row[key]:,}" for key in ("reference_pixels", "predicted_pixels")]
         lines.append([row["name"], *shares, *pixels])
     return lines
 
 
-def _table(lines: list[list[str]]) -> str:
-    """Columns side by side, the first to the left, the others to the right; a head line."""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    shown = [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
-        for line in lines
-    ]
-    shown.insert(1, "-" * (sum(widths) + 2 * len(widths) - 2))
-    return "\n".join(shown)
-
-
 def _title(key: str) -> str:
     return key.replace("_", " ").replace("iou", "IoU").replace("fw", "frequency-weighted")
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None or math.isnan(share) else f"{share:.2%}"
-
-
-def _decimal(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
