@@ -1,32 +1,35 @@
-"""Job: a class raster becomes polygons with class, true area, perimeter and confidence."""
+"""Job: class rasters become polygons with class, true area, perimeter and confidence."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
-from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import geopandas
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 
-from geoseg.errors import ConfigError
-from geoseg.geo.classes import class_values, legend_of_classes, open_classes, strips
+from geoseg.errors import ConfigError, SceneError
+from geoseg.geo.class_mosaic import ClassMosaic, MosaicFields
+from geoseg.geo.class_rows import Block, ClassRows, SceneRows
+from geoseg.geo.classes import legend_of_classes, open_classes
+from geoseg.geo.common_legend import common_legend
+from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
-from geoseg.geo.merging import fill_holes, merge_small_regions
+from geoseg.geo.outlining import Outlining
 from geoseg.geo.outputs import check_output
-from geoseg.geo.polygon_files import write_polygons
+from geoseg.geo.paths import find_scenes
+from geoseg.geo.polygon_columns import SceneNames, boxes_of, one_name, polygon_columns
 from geoseg.geo.polygon_formats import polygon_driver
-from geoseg.geo.polygons import polygonize_regions
+from geoseg.geo.polygon_layer import PolygonLayer
+from geoseg.geo.polygon_writer import check_layer, write_layer
 from geoseg.geo.probabilities import Probabilities
 from geoseg.geo.raster import Scene
-from geoseg.geo.regions import Regions, label_regions
-from geoseg.geo.values import count_values
-from geoseg.progress import Progress
+from geoseg.geo.tracing import Fields
+from geoseg.progress import Progress, Task
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,9 @@ class VectorizeOptions:
     classes: tuple[str | int, ...] | None = None
     """Names or values of the classes that become polygons; None for all."""
 
+    connectivity: Literal[4, 8] = 4
+    """Pixels of a polygon touch along a side (4), or at a corner too (8)."""
+
     min_area: float = 0.0
     """Square metres (pixels without a CRS); smaller regions go to the neighbouring class with
     the longest shared border."""
@@ -47,6 +53,22 @@ class VectorizeOptions:
 
     simplify: float = 0.0
     """Tolerance in metres (pixels without a CRS); shared borders stay shared."""
+
+    smooth: bool = False
+    """Whether corners are rounded; shared borders stay shared."""
+
+    regularize: bool = False
+    """Whether outlines get right angles, as of buildings; they need not share borders then."""
+
+    margin: bool = False
+    """Whether there is a column `margin`: how far the probability of the own class is above the
+    second. It needs probabilities."""
+
+    merge: bool = False
+    """Whether several rasters are taken as one, so that polygons go on over their borders."""
+
+    append: bool = False
+    """Whether polygons are added to a layer that is there."""
 
     scene: str | None = None
     """What the column `scene` says; None for the file name of the class raster."""
@@ -58,11 +80,29 @@ class VectorizeOptions:
     """Whether an existing output may be replaced."""
 
     def __post_init__(self) -> None:
-        for name in ("min_area", "fill_holes", "simplify"):
-            value = getattr(self, name)
-            if not (value >= 0 and math.isfinite(value)):
-                option = f"--{name.replace('_', '-')}"
-                raise ConfigError(option, f"{value} is not 0 or more", "Give 0 for none")
+        self.outlining()
+        if self.append and self.overwrite:
+            raise ConfigError("--append", "and --overwrite contradict each other", "Give one")
+
+    def outlining(self, keep: Iterable[int] | None = None) -> Outlining:
+        """How class values become polygons.
+
+        Args:
+            keep: Values of the classes that become polygons; None for all.
+
+        Raises:
+            ConfigError: If an option makes no sense.
+        """
+        return Outlining(
+            keep=None if keep is None else frozenset(keep),
+            connectivity=self.connectivity,
+            min_area=self.min_area,
+            fill_holes=self.fill_holes,
+            simplify=self.simplify,
+            smooth=self.smooth,
+            regularize=self.regularize,
+            margin=self.margin,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +113,7 @@ class VectorizeResult:
     """The file of polygons."""
 
     polygons: int
-    """How many there are."""
+    """How many this run has put there."""
 
     counts: dict[str, int]
     """Polygons of each class that has some."""
@@ -86,26 +126,29 @@ class VectorizeResult:
 
 
 def vectorize(
-    classes: str | Path,
+    classes: str | Path | Sequence[str | Path],
     output: str | Path,
     options: VectorizeOptions | None = None,
     *,
-    probabilities: str | Path | None = None,
+    probabilities: str | Path | Sequence[str | Path] | None = None,
     legend: Legend | str | Path | None = None,
     progress: Progress | None = None,
 ) -> VectorizeResult:
-    """Turn a class raster into polygons that form a coverage without gaps or overlaps.
+    """Turn class rasters into polygons that form a coverage without gaps or overlaps.
 
-    Regions are 4-connected. Merging of small regions and filling of holes come first, on the
-    pixels; so before simplification the polygons of a class hold exactly its pixels.
+    The rasters are streamed: memory does not grow with their height. Merging of small regions
+    and filling of holes come first, on the pixels; so before simplification the polygons of a
+    class hold exactly its pixels.
 
     Args:
-        classes: The class raster; nodata and the legend's `ignore` never become polygons.
-        output: `.gpkg`, `.fgb`, `.parquet`, `.geojson` or `.shp`.
+        classes: The class rasters: files, globs, folders, URLs, or `@list.txt`. Nodata and the
+            legend's `ignore` never become polygons.
+        output: `.gpkg`, `.fgb`, `.parquet`, `.geojson`, `.geojsonl` or `.shp`.
         options: What becomes a polygon.
-        probabilities: Raster of one band per class on the same grid, for `mean_prob`.
-        legend: The classes, or a file that tells them; by default what the raster and the
-            files beside it tell, else classes named by their values.
+        probabilities: Raster of one band per class on the same grid, for `mean_prob`; of several
+            class rasters as many in the same order, or a folder with one of each one's name.
+        legend: The classes, or a file that tells them; by default what the rasters and the
+            files beside them tell, else classes named by their values.
         progress: Where to tell how far it is.
 
     Returns:
@@ -115,84 +158,194 @@ def vectorize(
         OutputError: If the output cannot or must not be written there.
         SceneError: If a raster cannot be read, does not hold classes, or has another grid.
         LegendError: If the legend cannot be read, or lacks a class asked for.
-        LabelError: If the raster holds values that are not in the legend.
+        LabelError: If a raster holds values that are not in the legend.
         ConfigError: If an option makes no sense.
     """
     options, progress = options or VectorizeOptions(), progress or Progress()
-    classes = os.fspath(classes)
-    inputs = [classes] if probabilities is None else [classes, os.fspath(probabilities)]
-    path = check_output(output, overwrite=options.overwrite, inputs=inputs)
+    paths = _expanded(classes)
+    tables = _probability_paths(probabilities, paths, options)
+    path = check_output(
+        output, overwrite=options.overwrite or options.append, inputs=[*paths, *tables]
+    )
     polygon_driver(path)
-    scene = open_classes(classes, options.assume_crs)
-    if scene.grid.crs is None:
-        logger.warning("%s: has no CRS; positions, areas, perimeters are in pixels", classes)
-    legend = legend_of_classes(scene, legend)
-    chosen = [legend.class_of(name).value for name in options.classes or legend.values]
-    bands = None if probabilities is None else _probabilities(probabilities, legend, scene)
-    with progress.task("vectorize", total=4, unit="step") as task:
-        values = _generalised(_read(scene, legend), scene, legend, options)
-        task.advance()
-        regions = label_regions(values, scene.grid.row_areas())
-        frame = polygonize_regions(regions, scene.grid, legend.ignore, simplify=options.simplify)
-        task.advance()
-        frame = _attributed(frame, regions, legend, bands)
-        frame["scene"] = options.scene or Path(classes).name
-        frame = frame[frame["class_id"].isin(chosen)].reset_index(drop=True)
-        task.advance()
-        write_polygons(path, frame, legend=legend, overwrite=options.overwrite)
-        task.advance()
-    return _result(path, frame, scene)
+    scenes = [open_classes(path, options.assume_crs) for path in paths]
+    _check_same_crs(scenes)
+    common = common_legend([legend_of_classes(scene, legend) for scene in scenes], paths)
+    layer = PolygonLayer(
+        columns=polygon_columns(margin=options.margin), crs=scenes[0].grid.crs, legend=common
+    )
+    check_layer(path, layer, overwrite=options.overwrite, append=options.append)
+    if layer.crs is None:
+        logger.warning("%s: has no CRS; positions, areas, perimeters are in pixels", paths[0])
+    keep = None
+    if options.classes is not None:
+        keep = [common.class_of(name).value for name in options.classes]
+    outlining = options.outlining(keep)
+    sources = _sources(scenes, tables, common, options)
+    tally = _Tally(common)
+    total = sum(source.grid.height for source in sources) * outlining.passes
+    with progress.task("vectorize", total, "rows") as task:
+        rows = (
+            batch
+            for source in sources
+            for batch in outlining.rows(
+                _Told(source.rows, task), source.grid, common, source.names, source.fields
+            )
+        )
+        write_layer(
+            path, tally.counted(rows), layer, overwrite=options.overwrite, append=options.append
+        )
+    if not tally.counts.any():
+        logger.warning("%s: no polygons; the layer is empty", path)
+    return tally.result(path, "pixels" if layer.crs is None else "m2")
 
 
-def _probabilities(path: str | Path, legend: Legend, scene: Scene) -> Probabilities:
-    found = Probabilities.open(os.fspath(path), legend, scene.options)
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Class values that are traced in one go."""
+
+    rows: ClassRows
+    grid: Grid
+    names: SceneNames
+    fields: Fields | None
+
+
+def _sources(
+    scenes: Sequence[Scene], tables: Sequence[str], legend: Legend, options: VectorizeOptions
+) -> list[_Source]:
+    """One for each scene, or one for all of them together."""
+    probabilities = [
+        _probabilities(table, legend, scene) for table, scene in zip(tables, scenes, strict=False)
+    ]
+    if options.merge and len(scenes) > 1:
+        return [_merged(scenes, probabilities, legend, options)]
+    fields = [each.fields(legend.ignore, margin=options.margin) for each in probabilities]
+    return [
+        _Source(
+            rows=SceneRows(scene, legend),
+            grid=scene.grid,
+            names=one_name(options.scene or Path(scene.path).name),
+            fields=fields[place] if fields else None,
+        )
+        for place, scene in enumerate(scenes)
+    ]
+
+
+def _merged(
+    scenes: Sequence[Scene],
+    probabilities: Sequence[Probabilities],
+    legend: Legend,
+    options: VectorizeOptions,
+) -> _Source:
+    mosaic = ClassMosaic(scenes, legend)
+    fields = None
+    if probabilities:
+        fields = MosaicFields(mosaic, probabilities, legend.ignore, margin=options.margin)
+    names: SceneNames = lambda batch: mosaic.names(boxes_of(batch))  # noqa: E731
+    if options.scene is not None:
+        names = one_name(options.scene)
+    return _Source(rows=mosaic, grid=mosaic.grid, names=names, fields=fields)
+
+
+def _probabilities(path: str, legend: Legend, scene: Scene) -> Probabilities:
+    found = Probabilities.open(path, legend, scene.options)
     found.check(scene.grid)
     return found
 
 
-def _read(scene: Scene, legend: Legend) -> npt.NDArray[Any]:
-    """Read all classes, with the legend's `ignore` where there is no data."""
-    values = np.empty(scene.grid.shape, legend.dtype)
-    counts: Counter[int] = Counter()
-    for window in strips(scene):
-        raster = scene.read(window)
-        counts.update(count_values(raster.data[0][raster.valid]))
-        values[window.toslices()] = class_values(raster.data[0], raster.valid, legend)
-    legend.check(counts, scene.path)
-    return values
+def _probability_paths(
+    given: str | Path | Sequence[str | Path] | None, paths: Sequence[str], options: VectorizeOptions
+) -> list[str]:
+    """The raster of probabilities of each class raster; none where none are given."""
+    option = "--probabilities"
+    if given is None:
+        if options.margin:
+            raise ConfigError("--margin", f"needs {option}", "Give the raster of probabilities")
+        return []
+    if isinstance(given, str | Path):
+        folder = Path(given).expanduser()
+        if folder.is_dir():
+            found = [folder / Path(path).name for path in paths]
+            missing = next((path for path in found if not path.exists()), None)
+            if missing is not None:
+                problem = f"holds no {missing.name}"
+                raise SceneError(folder, problem, "Name each file as its class raster")
+            given = found
+    tables = _expanded(given)
+    if len(tables) != len(paths):
+        raise ConfigError(
+            option,
+            f"{len(tables)} given, {len(paths)} class rasters",
+            "Give one for each, or a folder with one of each name",
+        )
+    return tables
 
 
-def _generalised(
-    values: npt.NDArray[Any], scene: Scene, legend: Legend, options: VectorizeOptions
-) -> npt.NDArray[Any]:
-    if options.min_area > 0:
-        values = merge_small_regions(values, scene.grid, options.min_area, legend.ignore)
-    if options.fill_holes > 0:
-        values = fill_holes(values, scene.grid, options.fill_holes, legend.ignore)
-    return values
+def _expanded(given: str | Path | Sequence[str | Path]) -> list[str]:
+    """Files of what was typed; a plain path stays, for an error that tells what is wrong."""
+    entries = [given] if isinstance(given, str | Path) else list(given)
+    found: list[str] = []
+    for entry in (os.fspath(entry) for entry in entries):
+        is_plain = not (set("*?[@") & set(entry) or os.path.isdir(entry))
+        found.extend([entry] if is_plain or os.path.exists(entry) else find_scenes([entry]))
+    return list(dict.fromkeys(found))
 
 
-def _attributed(
-    frame: geopandas.GeoDataFrame, regions: Regions, legend: Legend, bands: Probabilities | None
-) -> geopandas.GeoDataFrame:
-    """Add names and mean probabilities; `frame`'s index is the number of the region."""
-    names = dict(zip(legend.values, legend.names, strict=True))
-    frame.insert(1, "class_name", frame["class_id"].map(names).astype("str"))
-    means = np.full(len(regions.values), np.nan)
-    if bands is not None:
-        means = bands.means(regions, legend.ignore)
-    frame["mean_prob"] = means[frame.index]
-    return frame
+def _check_same_crs(scenes: Sequence[Scene]) -> None:
+    first = scenes[0]
+    for scene in scenes[1:]:
+        if scene.grid.crs != first.grid.crs:
+            raise SceneError(
+                scene.path,
+                f"is in {scene.grid.crs}, {first.path} in {first.grid.crs}; a layer has one CRS",
+                "Vectorize scenes of one CRS into a layer",
+            )
 
 
-def _result(path: Path, frame: geopandas.GeoDataFrame, scene: Scene) -> VectorizeResult:
-    if frame.empty:
-        logger.warning("%s: no polygons; the layer is empty", path)
-    by_class = frame.groupby("class_name", sort=False)
-    return VectorizeResult(
-        path=path,
-        polygons=len(frame),
-        counts={str(name): int(count) for name, count in by_class.size().items()},
-        areas={str(name): float(area) for name, area in by_class["area_m2"].sum().items()},
-        unit="pixels" if scene.grid.crs is None else "m2",
-    )
+class _Told:
+    """Hands rows on and tells how far they are."""
+
+    def __init__(self, rows: ClassRows, task: Task) -> None:
+        self._rows, self._task = rows, task
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._rows.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._rows.dtype
+
+    def blocks(self) -> Iterator[Block]:
+        for top, values in self._rows.blocks():
+            yield top, values
+            self._task.advance(len(values))
+
+
+class _Tally:
+    """Counts polygons and sums areas of each class while they pass."""
+
+    def __init__(self, legend: Legend) -> None:
+        self._legend = legend
+        self.counts = np.zeros(max(legend.values) + 1, np.int64)
+        self._areas = np.zeros(max(legend.values) + 1)
+
+    def counted(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Hand rows on, counted."""
+        for batch in batches:
+            values = batch.column("class_id").to_numpy()
+            # One after the other: so sums do not depend on how rows come in batches.
+            np.add.at(self.counts, values, 1)
+            np.add.at(self._areas, values, batch.column("area_m2").to_numpy())
+            yield batch
+
+    def result(self, path: Path, unit: str) -> VectorizeResult:
+        """What was counted, in the order of the legend."""
+        found = [entry for entry in self._legend.classes if self.counts[entry.value]]
+        return VectorizeResult(
+            path=path,
+            polygons=int(self.counts.sum()),
+            counts={entry.name: int(self.counts[entry.value]) for entry in found},
+            areas={entry.name: float(self._areas[entry.value]) for entry in found},
+            unit=unit,
+        )

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from rasterio.windows import Window
 
 from geoseg.geo.classes import class_values, strips
 from geoseg.geo.legend import Legend
@@ -79,6 +80,8 @@ class SceneRows:
 
     def __init__(self, scene: Scene, legend: Legend) -> None:
         self._scene, self._legend = scene, legend
+        self._known = {*legend.values, legend.ignore}
+        self._counts: Counter[int] = Counter()
         self._is_checked = False
 
     @property
@@ -91,6 +94,11 @@ class SceneRows:
         """The legend's type of masks."""
         return np.dtype(self._legend.dtype)
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether all values that were read until now are in the legend."""
+        return self._counts.keys() <= self._known
+
     def blocks(self) -> Iterator[Block]:
         """All rows from the top down, each once.
 
@@ -98,14 +106,25 @@ class SceneRows:
             SceneError: If the raster is broken.
             LabelError: If it holds values that are not in the legend; all of them are listed.
         """
-        known = {*self._legend.values, self._legend.ignore}
-        counts: Counter[int] = Counter()
         for window in strips(self._scene):
-            raster = self._scene.read(window)
-            if not self._is_checked:
-                counts.update(count_values(raster.data[0][raster.valid]))
+            values = self.read(window)
             # Behind an unknown value the rest is only counted, for the error.
-            if counts.keys() <= known:
-                yield window.row_off, class_values(raster.data[0], raster.valid, self._legend)
-        self._legend.check(counts, self._scene.path)
+            if self.is_sound:
+                yield window.row_off, values
+        self.check()
+
+    def read(self, window: Window) -> npt.NDArray[Any]:
+        """Values (rows, width) of a window; those that were not yet checked are counted."""
+        raster = self._scene.read(window)
+        if not self._is_checked:
+            self._counts.update(count_values(raster.data[0][raster.valid]))
+        return class_values(raster.data[0], raster.valid, self._legend)
+
+    def check(self) -> None:
+        """Refuse values that are not in the legend, once all rows have been read.
+
+        Raises:
+            LabelError: If there are some; all of them are listed.
+        """
+        self._legend.check(self._counts, self._scene.path)
         self._is_checked = True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +15,12 @@ from geoseg.geo.gdal import open_dataset
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.raster import Scene, SceneOptions, has_data
-from geoseg.geo.regions import Regions
 
-_ROWS = 512
-"""Rows in memory at a time."""
+_PIXELS = 1 << 20
+"""Pixels of each band in memory at a time."""
+
+Fields = Callable[[int, npt.NDArray[Any]], npt.NDArray[np.float32]]
+"""Of first row and class values (rows, width), what is averaged (fields, rows, width)."""
 
 _ROUNDING = 0.01
 """How far beyond 0 and 1 a stored probability may lie."""
@@ -78,46 +82,61 @@ class Probabilities:
                 "Give the probabilities that were predicted together with these classes",
             )
 
-    def means(self, regions: Regions, nodata: int) -> npt.NDArray[np.float64]:
-        """Average each region's own class over its pixels, a few rows at a time.
+    def fields(self, nodata: int, *, margin: bool = False) -> Fields:
+        """What is averaged over polygons: how probable their own class is, pixel by pixel.
 
         Args:
-            regions: Regions on the same grid, their values in the legend, or `nodata`.
-            nodata: Value of regions that have no class.
+            nodata: Value of pixels without a class.
+            margin: Whether, as a second field, that minus the highest of the other classes is
+                wanted too: where pixels were given to a neighbour it may be below 0.
 
         Returns:
-            (regions + 1,) mean probabilities from 0 to 1; NaN where there is none.
-
-        Raises:
-            SceneError: If the file is broken, or holds other numbers than probabilities.
+            Of first row and class values (rows, width), the fields (1 or 2, rows, width); NaN
+            where there is none. It raises SceneError where the file is broken, or holds other
+            numbers than probabilities.
         """
-        bands = self.bands[np.where(regions.values == nodata, 0, regions.values)]
-        sums, counts = np.zeros(len(bands)), np.zeros(len(bands), np.int64)
-        for row in range(0, regions.labels.shape[0], _ROWS):
-            labels = regions.labels[row : row + _ROWS]
-            stored, valid = self._read(row, bands[labels])
-            first = int(labels.min())
-            places = labels[valid] - first
-            found = np.bincount(places)
-            counts[first : first + len(found)] += found
-            sums[first : first + len(found)] += np.bincount(places, stored[valid])
-        means = np.full(len(bands), np.nan)
-        np.divide(sums, counts, out=means, where=counts > 0)
-        means[regions.values == nodata] = np.nan
-        return means
+
+        def read(top: int, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+            found = np.empty((2 if margin else 1, *values.shape), np.float32)
+            step = max(_PIXELS // values.shape[1], 1)
+            for row in range(0, len(values), step):
+                part = values[row : row + step]
+                has_class = part != nodata
+                stored, valid = self._read(top + row, part.shape)
+                own = self.bands[np.where(has_class, part, 0)]
+                self._fill(found[:, row : row + step], stored, valid & has_class, own)
+            return found
+
+        return read
 
     def _read(
-        self, row: int, bands: npt.NDArray[np.intp]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Probabilities of one band per pixel (rows, width), and where they are valid."""
-        raster = self.scene.read(Window(0, row, bands.shape[1], bands.shape[0]))
-        stored = np.take_along_axis(raster.data, bands[None], axis=0)[0]
-        valid = raster.valid & has_data(stored, self.scene.nodata)
+        self, row: int, shape: tuple[int, ...]
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Stored values (bands, rows, width), and where any is valid (rows, width)."""
+        raster = self.scene.read(Window(0, row, shape[1], shape[0]))
+        return raster.data, raster.valid
+
+    def _fill(
+        self,
+        found: npt.NDArray[np.float32],
+        stored: npt.NDArray[Any],
+        valid: npt.NDArray[np.bool_],
+        own: npt.NDArray[np.intp],
+    ) -> None:
+        """Put the fields (1 or 2, rows, width) of pixels whose own band is told."""
+        value = np.take_along_axis(stored, own[None], axis=0)[0]
+        valid = valid & has_data(value, self.scene.nodata)
         scales = np.array(self.scales, np.float32)
         offsets = np.array(self.offsets, np.float32)
-        values = stored * scales[bands] + offsets[bands]
-        self._check_range(values[valid])
-        return values.astype(np.float32, copy=False), valid
+        found[0] = value * scales[own] + offsets[own]
+        self._check_range(found[0][valid])
+        if len(found) > 1:
+            scaled = stored * scales[:, None, None] + offsets[:, None, None]
+            scaled[~has_data(stored, self.scene.nodata)] = -np.inf
+            np.put_along_axis(scaled, own[None], -np.inf, axis=0)
+            found[1] = found[0] - scaled.max(axis=0)
+            found[1][~np.isfinite(found[1])] = np.nan
+        found[:, ~valid] = np.nan
 
     def _check_range(self, values: npt.NDArray[np.float32]) -> None:
         if not values.size:

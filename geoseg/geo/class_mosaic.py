@@ -1,0 +1,216 @@
+"""Class rasters side by side, streamed as if they were one.
+
+Polygons over the borders of scenes are whole then without being joined afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+from rasterio.windows import Window
+
+from geoseg.errors import SceneError
+from geoseg.geo.class_rows import Block, SceneRows
+from geoseg.geo.grid import Grid
+from geoseg.geo.legend import Legend
+from geoseg.geo.probabilities import Probabilities
+from geoseg.geo.raster import Scene
+
+_OFF = 1e-3
+"""Pixels by which scenes may lie off each other's lattice: coordinates are told rounded."""
+
+_PIXELS = 1 << 22
+"""Pixels in a block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A scene on the grid of all."""
+
+    path: str
+    """The class raster."""
+
+    row: int
+    """Its first row there."""
+
+    col: int
+    """Its first column there."""
+
+    shape: tuple[int, int]
+    """Its height and width."""
+
+    def shared(self, top: int, rows: int) -> tuple[Window, slice, slice] | None:
+        """What the scene has of some rows of the grid of all.
+
+        Args:
+            top: The first of them.
+            rows: How many.
+
+        Returns:
+            The window of the scene, and its rows and columns among them; None if it has nothing.
+        """
+        first, last = max(top, self.row), min(top + rows, self.row + self.shape[0])
+        if first >= last:
+            return None
+        window = Window(0, first - self.row, self.shape[1], last - first)
+        return window, slice(first - top, last - top), slice(self.col, self.col + self.shape[1])
+
+
+class ClassMosaic:
+    """Class rasters on one lattice of pixels; where they overlap, the first with data counts.
+
+    Args:
+        scenes: The class rasters.
+        legend: The classes of all of them.
+
+    Raises:
+        SceneError: If one has another CRS, or its pixels do not lie on those of the first.
+    """
+
+    def __init__(self, scenes: Sequence[Scene], legend: Legend) -> None:
+        self.grid, self.places = _lay_out(scenes)
+        self._legend = legend
+        self._rows = [SceneRows(scene, legend) for scene in scenes]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.grid.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The legend's type of masks."""
+        return np.dtype(self._legend.dtype)
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows from the top down, each once.
+
+        Raises:
+            SceneError: If a raster is broken.
+            LabelError: If one holds values that are not in the legend.
+        """
+        height, width = self.shape
+        step = max(_PIXELS // width, 1)
+        for top in range(0, height, step):
+            values = np.full((min(step, height - top), width), self._legend.ignore, self.dtype)
+            for place, rows in zip(self.places, self._rows, strict=True):
+                shared = place.shared(top, len(values))
+                if shared is not None:
+                    window, inner_rows, inner_cols = shared
+                    here = values[inner_rows, inner_cols]
+                    np.copyto(here, rows.read(window), where=here == self._legend.ignore)
+            if all(rows.is_sound for rows in self._rows):
+                yield top, values
+        for rows in self._rows:
+            rows.check()
+
+    def names(self, boxes: npt.NDArray[np.float64]) -> list[str]:
+        """File names of the scenes that polygons reach into.
+
+        Args:
+            boxes: (n, 4) first column and row, and last ones, of each polygon.
+
+        Returns:
+            (n,) names with commas between them.
+        """
+        listed = [""] * len(boxes)
+        left, top, right, bottom = boxes.T
+        for place in self.places:
+            touched = (left < place.col + place.shape[1]) & (right > place.col)
+            touched &= (top < place.row + place.shape[0]) & (bottom > place.row)
+            name = Path(place.path).name
+            for index in np.flatnonzero(touched):
+                listed[index] += f", {name}" if listed[index] else name
+        return listed
+
+
+class MosaicFields:
+    """What is averaged over the polygons of a mosaic, from probabilities of each scene.
+
+    Args:
+        mosaic: The class rasters.
+        probabilities: One for each of them, on its grid; the first with data counts.
+        nodata: Value of pixels without a class.
+        margin: Whether the margin to the second class is averaged too.
+    """
+
+    def __init__(
+        self,
+        mosaic: ClassMosaic,
+        probabilities: Sequence[Probabilities],
+        nodata: int,
+        *,
+        margin: bool,
+    ) -> None:
+        self._places = mosaic.places
+        self._readers = [each.fields(nodata, margin=margin) for each in probabilities]
+        self._count = 2 if margin else 1
+
+    def __call__(self, top: int, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Fields (1 or 2, rows, width) of class values (rows, width) from row `top` on."""
+        found = np.full((self._count, *values.shape), np.nan, np.float32)
+        for place, reader in zip(self._places, self._readers, strict=True):
+            shared = place.shared(top, len(values))
+            if shared is not None:
+                window, rows, cols = shared
+                here = found[:, rows, cols]
+                own = reader(int(window.row_off), values[rows, cols])
+                np.copyto(here, own, where=np.isnan(here))
+        return found
+
+
+def _lay_out(scenes: Sequence[Scene]) -> tuple[Grid, list[Place]]:
+    """The grid of all scenes, and where they are on it."""
+    first = scenes[0]
+    corners = [_offset(scene, first) for scene in scenes]
+    top, left = min(row for row, _ in corners), min(col for _, col in corners)
+    places = [
+        Place(path=scene.path, row=row - top, col=col - left, shape=scene.grid.shape)
+        for scene, (row, col) in zip(scenes, corners, strict=True)
+    ]
+    grid = Grid(
+        height=max(place.row + place.shape[0] for place in places),
+        width=max(place.col + place.shape[1] for place in places),
+        transform=first.grid.transform @ Affine.translation(left, top),
+        crs=first.grid.crs,
+    )
+    return grid, places
+
+
+def _offset(scene: Scene, first: Scene) -> tuple[int, int]:
+    """Rows and columns from the first scene's corner to another one's."""
+    cure = "Warp it onto the grid of the first, or leave --merge out"
+    if scene.grid.crs != first.grid.crs:
+        problem = f"is in {scene.grid.crs}, {first.path} in {first.grid.crs}"
+        raise SceneError(scene.path, problem, cure)
+    own, inverse = scene.grid, ~first.grid.transform
+    corners = [(0, 0), (own.width, 0), (0, own.height)]
+    places = [inverse @ (own.transform @ corner) for corner in corners]
+    col, row = places[0]
+    for (wide, high), (other_col, other_row) in zip(corners, places, strict=True):
+        if max(abs(other_col - col - wide), abs(other_row - row - high)) > _OFF:
+            raise SceneError(
+                scene.path,
+                f"has pixels of {_pixel(own)}, {first.path} of {_pixel(first.grid)}",
+                cure,
+            )
+    off_col, off_row = col - round(col), row - round(row)
+    if max(abs(off_col), abs(off_row)) > _OFF:
+        problem = (
+            f"lies {off_col:.3f} columns and {off_row:.3f} rows off the pixels of {first.path}"
+        )
+        raise SceneError(scene.path, problem, cure)
+    return round(row), round(col)
+
+
+def _pixel(grid: Grid) -> str:
+    """Sides of a pixel for people."""
+    t = grid.transform
+    turned = f", turned by {t.rotation_angle:.3g} degrees" if t.b or t.d else ""
+    return f"{grid.res[0]:.9g} x {grid.res[1]:.9g}{turned}"
