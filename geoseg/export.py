@@ -142,7 +142,7 @@ def export(
     item = path.with_suffix(".json")
     profile: ExportProfile = given.profile or ("deepness" if kind == "onnx" else "raw")
     inputs = [os.fspath(each) for each in (bundle, given.check) if each is not None]
-    with make_folders([path]):
+    with make_folders([path] if path.parent == Path(output) else []):
         for file in [*files, *([item] if given.stac else [])]:
             check_output(file, overwrite=given.overwrite, inputs=inputs)
         model = _model(bundle, given)
