@@ -13,6 +13,7 @@ from typing import Literal
 from geoseg.errors import ConfigError, LabelError
 from geoseg.geo.dataset_files import ImageFile, match_files, read_lines, runs_of
 from geoseg.geo.dataset_tables import Description, Encoding, Part, RleLabels, check_relative
+from geoseg.geo.paths import SUFFIXES
 from geoseg.geo.splits import Split
 
 Kind = Literal[
@@ -20,6 +21,9 @@ Kind = Literal[
     "size", "values",
 ]  # fmt: skip
 """What can be wrong with a data set; the last four are found when the pixels are read."""
+
+_IMAGE_SUFFIXES = {*SUFFIXES, ".bmp", ".gif", ".webp", ".mat"}
+"""What a line of a list may end in without being part of the name."""
 
 _SPLIT_WORDS = re.compile(r"\s+")
 
@@ -183,7 +187,11 @@ def _listed(path: Path, known: Mapping[str, object], found: Found) -> list[str]:
 
 def _known(line: str, known: Mapping[str, object]) -> str:
     """What a line of a list means: the name, or the stem of a path."""
-    return line if line in known else PurePosixPath(line).stem
+    if line in known:
+        return line
+    path = PurePosixPath(line)
+    # "tile.1" is a name, of which ".1" is no suffix
+    return path.stem if path.suffix.lower() in _IMAGE_SUFFIXES else path.name
 
 
 def _pair_with_files(

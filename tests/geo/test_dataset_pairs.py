@@ -115,6 +115,17 @@ def test_lists_choose_and_are_checked(root):
     ]
 
 
+def test_only_suffixes_of_images_are_taken_off_the_lines_of_a_list(root):
+    folder = root("i/tile.png", "m/tile.png", "i/tile.2.png", "m/tile.2.png", "i/b.png", "m/b.png")
+    root(train="tile.1\ni/tile.2.png\nx/b.JPG\n")
+    part = {"images": "i/*.png", "labels": "m/{stem}.png", "list": "train.txt"}
+    found = find_pairs(describe(train=part), folder)
+    assert names(found) == ["tile.2", "b"]
+    assert [str(f) for f in found.faults] == [
+        "train.txt: line 1 lists tile.1, which has no image",
+    ]
+
+
 def test_patterns_of_names_choose_and_tell_what_is_missing(root):
     stems = [f"austin{n}" for n in range(1, 8)]
     folder = root(*(f"i/{s}.tif" for s in stems), *(f"m/{s}.tif" for s in stems))
