@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geoseg.errors import ConfigError
+from geoseg.errors import ConfigError, LabelError
 from geoseg.geo.gdal import open_dataset
 from geoseg.geo.label_images import find_label_images, open_label_image
 from geoseg.geo.legend import Legend, LegendClass
@@ -18,6 +19,9 @@ from geoseg.geo.rle_masks import encode_mask, image_files, mask_names, order_nam
 from geoseg.geo.rle_table import read_rle_table, rle_table_text
 from geoseg.geo.workers import Workers
 from geoseg.progress import Progress
+
+_MOST_PIXELS = 1 << 30
+"""Of a decoded mask, which is in memory as a whole, three bytes a pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +130,7 @@ def rle_decode(
     value = 1 if options.value is None else options.value
     if not 1 <= value <= 255:
         raise ConfigError("--value", f"{value} is not within 1 to 255", "Give such as 255")
-    if min(options.size) < 1:
-        raise ConfigError("--size", f"{options.size} holds no pixel", "Give such as 512,512")
+    _check_size(options.size)
     inputs = [table, *([] if images is None else [images])]
     target = check_output_folder(
         output, overwrite=options.overwrite, inputs=inputs, marker=LEGEND_FILE
@@ -144,12 +147,25 @@ def rle_decode(
             if name in sources:
                 with open_dataset(sources[name]) as dataset:
                     shape = dataset.shape
+                if math.prod(shape) > _MOST_PIXELS:
+                    raise LabelError(sources[name], _too_large(shape), "Cut it first")
             mask = decode_runs(runs[name], shape, f"{table}: {name}")
             write_mask(folder / files[name], mask, value)
 
         for _ in progress.track(workers.map(decode, runs), "decode", len(runs), "mask"):
             pass
     return len(runs)
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if min(size) < 1:
+        raise ConfigError("--size", f"{size[0]},{size[1]} holds no pixel", "Give such as 512,512")
+    if math.prod(size) > _MOST_PIXELS:
+        raise ConfigError("--size", _too_large(size), "Give height and width of one image")
+
+
+def _too_large(shape: tuple[int, int]) -> str:
+    return f"{shape[0]} x {shape[1]} pixels are too many for a mask; {_MOST_PIXELS} are the most"
 
 
 def _legend(value: int) -> Legend:
