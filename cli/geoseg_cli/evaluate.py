@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("evaluate")
 @click.argument("predictions", metavar="PRED...", nargs=-1, required=True)
-@options.labels
+@options.optional_labels
 @options.output("Folder for report.json.", required=False)
 @click.option(
     "--mode",
@@ -32,18 +32,73 @@ if TYPE_CHECKING:
     metavar="A,B",
     help="Classes of the labels that do not count, by name or value.",
 )
+@click.option(
+    "--resample",
+    is_flag=True,
+    help="Take label rasters on another grid by their nearest pixels.",
+)
+@click.option(
+    "--boundary",
+    type=options.POSITIVE,
+    metavar="M",
+    help="Score borders: IoU and F1 within M metres.",
+)
+@click.option("--objects", is_flag=True, help="Match connected regions at an IoU of 0.5.")
+@click.option(
+    "--object-classes",
+    type=options.comma_list,
+    metavar="A,B",
+    help="Classes whose regions are objects, by name or value.  [default: all but the background]",
+)
+@click.option(
+    "--object-sizes",
+    type=options.number_list,
+    default="100,1000,10000",
+    show_default=True,
+    metavar="M2,M2",
+    help="Areas that part small objects from larger ones.",
+)
+@click.option(
+    "--probabilities",
+    metavar="P",
+    help="Score the calibration of probabilities: a file, a folder (matched by name), or a "
+    "{stem} pattern.",
+)
+@click.option("--area", is_flag=True, help="Tell the areas of the classes.")
+@click.option(
+    "--sample",
+    metavar="POINTS",
+    help="Estimate areas and accuracies with their errors from interpreted points, as "
+    "`geoseg sample` draws them.",
+)
+@click.option(
+    "--sample-field",
+    default="reference",
+    show_default=True,
+    metavar="A",
+    help="Attribute of the points that tells the class.",
+)
 @options.assume_crs
 @options.as_json
 @options.messages
 def command(
     predictions: tuple[str, ...],
-    labels: str,
+    labels: str | None,
     legend: str | None,
     label_options: LabelOptions,
     output: Path | None,
     overwrite: bool,
     mode: Literal["global", "per-image"],
     ignore: tuple[str, ...] | None,
+    resample: bool,
+    boundary: float | None,
+    objects: bool,
+    object_classes: tuple[str, ...] | None,
+    object_sizes: tuple[float, ...],
+    probabilities: str | None,
+    area: bool,
+    sample: str | None,
+    sample_field: str,
     assume_crs: str | None,
     as_json: bool,
     progress: Progress,
@@ -51,7 +106,10 @@ def command(
     """Compare class rasters with labels.
 
     PRED is a file, URL, glob, folder, or @list.txt. Pixels count where both sides have a class.
+    With --sample, labels may be left out.
     """
+    if labels is None and sample is None:
+        raise click.UsageError("Missing option '--labels' (or '--sample').")
     from geoseg.evaluate import EvaluateOptions, evaluate
 
     chosen = EvaluateOptions(
@@ -59,6 +117,15 @@ def command(
         labels=label_options,
         mode=mode,
         ignore=ignore or (),
+        resample=resample,
+        boundary=boundary,
+        objects=objects,
+        object_classes=object_classes,
+        object_sizes=object_sizes,
+        probabilities=probabilities,
+        area=area,
+        sample=sample,
+        sample_field=sample_field,
         assume_crs=assume_crs,
         overwrite=overwrite,
     )

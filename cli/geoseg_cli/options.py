@@ -201,10 +201,18 @@ def labels(function: F) -> F:
 
     The command receives `labels: str`, `legend: str | None` and `label_options: LabelOptions`.
     """
+    return _labels(function, required=True)
 
+
+def optional_labels(function: F) -> F:
+    """As `labels`, but they may be left out: `labels: str | None`."""
+    return _labels(function, required=False)
+
+
+def _labels(function: F, *, required: bool) -> F:
     @click.option(
         "--labels",
-        required=True,
+        required=required,
         metavar="L",
         help="Labels, raster or vector: a file, a folder (matched by stem), or a {stem} pattern.",
     )
