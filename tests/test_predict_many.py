@@ -171,7 +171,9 @@ def test_votes_of_three_models(tmp_path, scene, data, identity):
     with rasterio.open(tmp_path / "out" / "c.tif") as classes:
         assert (classes.read(1) == votes.argmax(0)).mean() > 0.999
         assert classes.tags()["GEOSEG_COMBINE"] == "vote"
-        assert classes.tags()["GEOSEG_MODEL"] == ", ".join(map(str, (identity, swapped, swapped)))
+        assert classes.tags()["GEOSEG_MODEL"] == ", ".join(
+            path.name for path in (identity, swapped, swapped)
+        )
 
 
 def test_models_of_unlike_classes_are_refused(tmp_path, scene, identity):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -102,8 +103,8 @@ class Ensemble:
 
     @property
     def name(self) -> str:
-        """Names of the models."""
-        return ", ".join(bundle.card.name or bundle.path for bundle in self.bundles)
+        """Names of the models; of a nameless one that of its file, not where it lies."""
+        return ", ".join(bundle.card.name or Path(bundle.path).name for bundle in self.bundles)
 
     @property
     def is_exclusive(self) -> bool:

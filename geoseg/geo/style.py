@@ -29,13 +29,14 @@ _COLUMNS = (
 
 
 def raster_colormap(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
-    """The colour table of a class raster; 8-bit rasters can hold one.
+    """The colour table of a class raster of 8 bits; wider ones have none.
 
     Returns:
-        Value to red, green, blue, alpha (0-255). `ignore` is transparent.
+        Value (0-255) to red, green, blue, alpha (0-255). `ignore` is transparent.
     """
-    colors = zip(legend.values, legend.colors, strict=True)
-    return {**{value: (*rgb, 255) for value, rgb in colors}, legend.ignore: (0, 0, 0, 0)}
+    colors = {value: (*rgb, 255) for value, rgb in zip(legend.values, legend.colors, strict=True)}
+    entries = {**colors, legend.ignore: (0, 0, 0, 0)}
+    return {value: color for value, color in entries.items() if value <= 255}
 
 
 def raster_attribute_xml(legend: Legend, counts: Mapping[int, int] | None = None) -> str:
