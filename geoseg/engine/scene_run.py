@@ -193,24 +193,26 @@ class SceneRun:
         height, width = job.own.grid.shape
         return self._outcome(parts, found, height * width - before, done)
 
-    def class_rows(self) -> Iterator[tuple[Window, npt.NDArray[Any], npt.NDArray[np.bool_]]]:
+    def product_rows(
+        self,
+    ) -> Iterator[tuple[Window, list[npt.NDArray[Any]], npt.NDArray[np.bool_]]]:
         """Predict the scene by one device, and write nothing.
 
         GDAL's cache is left as it is: other work of the process has a use for it.
 
         Yields:
             Finished rows of each part from top to bottom: where they lie on the scene's own grid,
-            their class values (1, rows, width), and where they are valid (rows, width).
+            the values (bands, rows, width) of each raster that would be written, the classes
+            first, and where they are valid (rows, width).
 
         Raises:
             SceneError: If the scene cannot be read.
             WorkError: If the work itself fails.
         """
-        product = self._products[0]
         for part in self.plan():
             row, (left, right) = part.rows[0], part.cols
             for _, scores, valid in self._score_rows(self.teams[0], part):
-                values = fetch(product.encode(scores)).array()
+                values = [fetch(product.encode(scores)).array() for product in self._products]
                 yield Window(left, row, right - left, len(valid)), values, valid
                 row += len(valid)
 

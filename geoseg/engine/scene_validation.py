@@ -98,7 +98,7 @@ class SceneValidation:
         crew = _EagerCrew(ensemble, self._options, self._precision)
         run = SceneRun(_job(self._views[place], own), ensemble, crew, self._options)
         comparer = Comparer(own.path, own.grid, self._labels[place], ensemble.legend)
-        for window, values, valid in run.class_rows():
+        for window, (values,), valid in run.product_rows():
             comparer.count(Raster(data=values, valid=valid, grid=own.grid.crop(window)))
             beat()
         return comparer.result()

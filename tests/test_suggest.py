@@ -1,0 +1,148 @@
+"""Places to label next; what numpy finds in the uncertainty raster of `predict` is the oracle."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from linear_models import BANDS, write_bundle, write_scene
+
+from geoseg.engine.options import PredictOptions
+from geoseg.errors import ConfigError, OutputError, SceneError
+from geoseg.nn.scaling import Scaling
+from geoseg.predict import predict
+from geoseg.suggest import SuggestOptions, suggest
+
+GEOSEG = Path(sys.executable).with_name("geoseg")
+PREDICT = PredictOptions(precision="fp32", device="cpu", backend="torch")
+SCALING = Scaling(kind="standardize", mean=(1500.0,) * 4, std=(600.0,) * 4)
+
+
+@pytest.fixture
+def data():
+    """Three textures, each of other values; the right third is the unsure one."""
+    rng = np.random.default_rng(2)
+    data = rng.normal(1500, 600, (4, 96, 160))
+    data[:, :, :100] += 1200
+    return data.clip(1, 60000).astype(np.uint16)
+
+
+@pytest.fixture
+def scene(tmp_path, data):
+    return write_scene(tmp_path / "scene.tif", data)
+
+
+@pytest.fixture
+def model(tmp_path):
+    weights = np.random.default_rng(0).normal(size=(3, 4))
+    path = tmp_path / "model.safetensors"
+    return write_bundle(path, weights, bands=BANDS, window=32, stride=16, scaling=SCALING)
+
+
+def options(**changes):
+    return SuggestOptions(**{"count": 4, "predict": PREDICT, **changes})
+
+
+def test_the_first_place_is_where_the_uncertainty_raster_is_highest(tmp_path, scene, model):
+    target = tmp_path / "places.gpkg"
+    (first,) = suggest(scene, model, target, options(count=1))
+    wanted = {"uncertainty": tmp_path / "u.tif"}
+    predict(scene, model, tmp_path / "c.tif", PredictOptions(**wanted, backend="torch"))
+    with rasterio.open(tmp_path / "u.tif") as made, rasterio.open(tmp_path / "c.tif") as classes:
+        doubt, shown = made.read(1) * 0.005, classes.read(1)
+    known = np.bincount(shown.ravel(), minlength=3) / shown.size
+    weights = 1 / np.sqrt(known + 0.01)
+    weights /= weights @ known
+    scores = {}
+    for row in range(0, 96 - 31, 16):
+        for col in range(0, 160 - 31, 16):
+            part = np.s_[row : row + 32, col : col + 32]
+            shares = np.bincount(shown[part].ravel(), minlength=3) / 32**2
+            scores[row, col, 32, 32] = doubt[part].mean() * (shares @ weights)
+    assert first.window == max(scores, key=scores.get)
+    assert first.choice.score == pytest.approx(max(scores.values()), rel=1e-3)
+    assert first.window[1] >= 80  # in the unsure third
+
+
+def test_squares_lie_on_the_scene_and_do_not_overlap(tmp_path, scene, model):
+    places = suggest(scene, model, tmp_path / "places.gpkg", options())
+    frame = geopandas.read_file(tmp_path / "places.gpkg", layer="places")
+    assert frame["rank"].tolist() == [1, 2, 3, 4]
+    assert frame["score"].is_monotonic_decreasing
+    assert frame.crs == "EPSG:32632"
+    assert frame.area.tolist() == [256.0] * 4  # 32 pixels of 0.5 m
+    for one, other in zip(*np.triu_indices(4, 1), strict=True):
+        assert frame.geometry[one].intersection(frame.geometry[other]).area == 0
+    with rasterio.open(scene) as dataset:
+        for place, shape in zip(places, frame.geometry, strict=True):
+            x, y = dataset.transform @ (place.window[1], place.window[0])
+            assert shape.bounds == (x, y - 16, x + 16, y)
+
+
+def test_labelled_ground_is_left_out(tmp_path, scene, model):
+    done = geopandas.GeoDataFrame(
+        geometry=[shapely.box(5e5 + 50, 5e6 - 48, 5e5 + 80, 5e6)], crs="EPSG:32632"
+    ).to_crs("EPSG:4326")
+    done.to_file(tmp_path / "done.gpkg")
+    places = suggest(
+        scene, model, tmp_path / "p.gpkg", options(labelled=tmp_path / "done.gpkg", count=9)
+    )
+    assert all(place.window[1] + 32 <= 100 + 4 for place in places)  # a tenth of 32 columns at most
+    assert max(place.choice.novelty for place in places) < 1
+
+
+def test_ground_without_data_is_left_out(tmp_path, data, model):
+    data[:, :, 90:] = 0
+    scene = write_scene(tmp_path / "half.tif", data)
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.nodata = 0
+    for place in suggest(scene, model, tmp_path / "p.gpkg", options(min_valid=1, count=99)):
+        assert place.window[1] + 32 <= 90
+
+
+def test_size_is_in_metres(tmp_path, scene, model):
+    (place, *_) = suggest(scene, model, tmp_path / "p.gpkg", options(size=10))
+    assert place.window[2:] == (20, 20)
+
+
+def test_the_same_ground_in_two_scenes_is_chosen_once(tmp_path, data, scene, model):
+    twin = write_scene(tmp_path / "twin.tif", data)
+    places = suggest([scene, twin], model, tmp_path / "p.gpkg", options(count=30))
+    assert len({place.window[:2] for place in places}) == len(places)
+
+
+def test_the_command_prints_json(tmp_path, scene, model):
+    words = [GEOSEG, "suggest", scene, "-m", model, "-o", tmp_path / "p.gpkg", "--json"]
+    done = subprocess.run(
+        [*words, "--count", "2", "--measure", "margin"], capture_output=True, text=True, check=True
+    )
+    assert [place["rank"] for place in json.loads(done.stdout)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"count": 0}, {"size": 0.0}, {"size": float("nan")}, {"min_valid": 2.0}]
+)
+def test_senseless_options_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        options(**wrong)
+
+
+def test_a_scene_that_is_labelled_all_over_is_refused(tmp_path, scene, model):
+    with rasterio.open(scene) as dataset:
+        done = geopandas.GeoDataFrame(geometry=[shapely.box(*dataset.bounds)], crs=dataset.crs)
+    done.to_file(tmp_path / "done.gpkg")
+    with pytest.raises(SceneError, match="no place left to label"):
+        suggest(scene, model, tmp_path / "p.gpkg", options(labelled=tmp_path / "done.gpkg"))
+    assert not (tmp_path / "p.gpkg").exists()
+
+
+def test_an_output_that_exists_stays(tmp_path, scene, model):
+    (tmp_path / "p.gpkg").write_text("mine")
+    with pytest.raises(OutputError):
+        suggest(scene, model, tmp_path / "p.gpkg", options())
+    assert (tmp_path / "p.gpkg").read_text() == "mine"
