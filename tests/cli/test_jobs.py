@@ -120,10 +120,18 @@ def test_vectorize_hands_on_every_option(monkeypatch):
     words = [
         *("a.tif", "-o", "out.gpkg", "--classes", "roof, 3", "--min-area", "9"),
         *("--fill-holes", "4", "--simplify", "0.5", "--probabilities", "p.tif"),
-        *("--legend", "l.toml", "--assume-crs", "EPSG:32633"),
+        *("--legend", "l.toml", "--assume-crs", "EPSG:32633", "--connectivity", "8"),
+        *("b.tif", "--smooth", "--margin", "--merge", "--append"),
     ]
     call = called_with(monkeypatch, "vectorize", words)
     options = call.values[2]
+    assert call.values[0] == ("a.tif", "b.tif")
+    assert (options.connectivity, options.smooth, options.margin) == (8, True, True)
+    assert (options.merge, options.append, options.regularize) == (True, True, False)
+    words = ["a.tif", "-o", "out.gpkg", "--regularize", "--probabilities", "p", "--probabilities=q"]
+    regular = called_with(monkeypatch, "vectorize", words)
+    assert regular.values[2].regularize
+    assert regular.named["probabilities"] == ("p", "q")
     assert (options.classes, options.min_area, options.fill_holes) == (("roof", "3"), 9, 4)
     assert (options.simplify, options.assume_crs) == (0.5, "EPSG:32633")
     assert call.named["probabilities"] == "p.tif"
