@@ -84,8 +84,9 @@ def command(
     as_json: bool,
     progress: Progress,
 ) -> None:
-    """Rank places to label next: unsure, of rare classes, far from labels and each other.
+    """Rank the places that are worth labelling next.
 
+    These are places where the model is unsure, of rare classes, far from labels and each other.
     SCENE is a file, URL, glob, folder, or @list.txt. The squares open in QGIS; rank 1 is the best.
     """
     from geoseg.engine.options import PredictOptions
