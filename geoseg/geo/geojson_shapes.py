@@ -61,7 +61,8 @@ def _to_globe(shapes: npt.NDArray[Any], crs: CRS) -> npt.NDArray[Any]:
             for turn in turns
             for part in _polygons(_slice(shapes[place], (2 * turn - 1) * half, half))
         ]
-        shapes[place] = shapely.MultiPolygon(parts)
+        # Parts of a polygon around the whole globe touch each other again.
+        shapes[place] = shapely.union_all(parts)
     return shapes
 
 

@@ -155,6 +155,8 @@ def read_groups(path: Path, layer_name: str) -> Iterator[pa.RecordBatch]:
         for batch in read_geoparquet(path):
             yield _named(batch, geometry)
         return
+    if _is_blank(path, driver):
+        return
     layer = layer_name if driver == "GPKG" else None
     with (
         quiet_ogr(path),
@@ -174,6 +176,8 @@ def format_info(path: Path, layer_name: str) -> tuple[dict[str, str], pyproj.CRS
     if polygon_driver(path) == "Parquet":
         attributes, _, crs = geoparquet_info(path)
         return {field.name: str(field.type) for field in attributes}, crs
+    if _is_blank(path, polygon_driver(path)):
+        return {}, pyproj.CRS("EPSG:4326")
     with quiet_ogr(path):
         layer = layer_name if polygon_driver(path) == "GPKG" else None
         info = pyogrio.read_info(path, layer=layer)
@@ -190,12 +194,19 @@ def count_features(path: Path, layer_name: str) -> int:
     """
     if polygon_driver(path) == "Parquet":
         return sum(batch.num_rows for batch in read_geoparquet(path))
+    if _is_blank(path, polygon_driver(path)):
+        return 0
     layer = layer_name if polygon_driver(path) == "GPKG" else None
     with (
         quiet_ogr(path),
         pyogrio.open_arrow(path, layer=layer, use_pyarrow=True) as (_, reader),
     ):
         return sum(batch.num_rows for batch in reader)
+
+
+def _is_blank(path: Path, driver: str) -> bool:
+    """Whether a file of lines has none, which GDAL takes for no layer."""
+    return driver == "GeoJSONSeq" and path.stat().st_size == 0
 
 
 def _named(batch: pa.RecordBatch, geometry: str) -> pa.RecordBatch:
