@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from geoseg.progress import Progress as Progress
     from geoseg.suggest import SuggestOptions as SuggestOptions
     from geoseg.suggest import suggest as suggest
+    from geoseg.sample import SampleOptions as SampleOptions
+    from geoseg.sample import sample as sample
     from geoseg.tile import TileOptions as TileOptions
     from geoseg.tile import tile as tile
     from geoseg.train import train as train
@@ -67,6 +69,7 @@ _HOMES = {
     "PredictOptions": "geoseg.predict",
     "Progress": "geoseg.progress",
     "Raster": "geoseg.geo.raster",
+    "SampleOptions": "geoseg.sample",
     "Scene": "geoseg.geo.raster",
     "SceneOptions": "geoseg.geo.raster",
     "SuggestOptions": "geoseg.suggest",
@@ -81,6 +84,7 @@ _HOMES = {
     "load_config": "geoseg.nn.config",
     "predict": "geoseg.predict",
     "suggest": "geoseg.suggest",
+    "sample": "geoseg.sample",
     "tile": "geoseg.tile",
     "train": "geoseg.train",
     "vectorize": "geoseg.vectorize",

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "vectorize": ("geoseg_cli.vectorize", "Turn a class raster into polygons."),
     "relabel": ("geoseg_cli.relabel", "Recode label images, run lengths, votes, lists of names."),
     "evaluate": ("geoseg_cli.evaluate", "Compare class rasters with labels."),
+    "sample": ("geoseg_cli.sample", "Draw places of a class raster for somebody to interpret."),
     "suggest": ("geoseg_cli.suggest", "Rank the places that are worth labelling next."),
     "models": ("geoseg_cli.models", "List the architectures and encoders, and what they cost."),
     "import": ("geoseg_cli.import_", "Make a model bundle from the weights of another tool."),

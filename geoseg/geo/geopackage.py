@@ -29,6 +29,18 @@ def add_style(path: Path, layer: str, legend: Legend) -> None:
         layer: Name of the layer; its column `class_id` tells the class.
         legend: The classes.
     """
+    add_qml(path, layer, polygon_qml(legend), "Class colours")
+
+
+def add_qml(path: Path, layer: str, qml: str, description: str) -> None:
+    """Give a layer a default style of QGIS; one that it has stays.
+
+    Args:
+        path: The GeoPackage.
+        layer: Name of the layer.
+        qml: The style.
+        description: What it is.
+    """
     with closing(sqlite3.connect(path)) as database, database:
         (column,) = database.execute(
             "SELECT column_name FROM gpkg_geometry_columns WHERE table_name = ?", (layer,)
@@ -44,8 +56,8 @@ def add_style(path: Path, layer: str, legend: Legend) -> None:
         database.execute(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
             "f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, owner) "
-            "VALUES ('', '', ?, ?, 'classes', ?, '', 1, 'Class colours', '')",
-            (layer, column, polygon_qml(legend)),
+            "VALUES ('', '', ?, ?, 'classes', ?, '', 1, ?, '')",
+            (layer, column, qml, description),
         )
 
 
