@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,12 +24,15 @@ from geoseg.geo.mosaic_vrt import check_mosaic_name, place, write_mosaic
 from geoseg.geo.outputs import check_output, make_folders
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.raster import Scene
+from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.device import resolve_device, resolve_precision
 from geoseg.nn.open_model import open_model
 from geoseg.progress import Progress
 from geoseg.vectorize import VectorizeOptions, vectorize
 
 __all__ = ["Estimate", "PredictOptions", "PredictResult", "estimate", "predict"]
+
+logger = logging.getLogger(__name__)
 
 _PIPELINE = 0.95
 """Share of its time that a run spends in the network, for estimates."""
@@ -66,7 +70,9 @@ def predict(
         WorkError: If the work itself fails.
     """
     options, progress = options or PredictOptions(), progress or Progress()
-    ensemble, jobs = _plan(scenes, bundles, output, options)
+    models = _open_models(bundles)
+    options = _with_mode(options, models)
+    ensemble, jobs = _plan(scenes, models, output, options)
     crew = Crew(ensemble, options)
     with make_folders(path for job in jobs for path in job.targets.files):
         results = [_predict_scene(job, ensemble, crew, options, progress) for job in jobs]
@@ -99,7 +105,9 @@ def estimate(
         GeosegError: As of `predict`.
     """
     options = replace(options or PredictOptions(), timings=True, resume=False)
-    ensemble, jobs = _plan(scenes, bundles, output, options)
+    models = _open_models(bundles)
+    options = _with_mode(options, models)
+    ensemble, jobs = _plan(scenes, models, output, options)
     crew = Crew(ensemble, options)
     estimates = []
     for job in jobs:
@@ -123,21 +131,42 @@ def estimate(
     return estimates
 
 
+def _open_models(bundles: str | Path | Sequence[str | Path]) -> list[ModelBundle]:
+    names = [bundles] if isinstance(bundles, str | Path) else list(bundles)
+    if not names:
+        raise ConfigError("--model", "names no bundle", "Give one or more")
+    return [open_model(str(name)) for name in names]
+
+
+def _with_mode(options: PredictOptions, models: Sequence[ModelBundle]) -> PredictOptions:
+    """The options with a mode: that of training, unless something tells of sliding windows."""
+    if options.mode is not None:
+        return options
+    sliding = (options.window, options.stride, options.overlap, options.max_memory)
+    slides = any(each is not None for each in sliding) or options.model_resolution
+    whole = all(model.card.mode == "resize" for model in models)
+    if not whole or slides or options.scales != (1.0,):
+        return replace(options, mode="stride")
+    logger.info(
+        "trained on whole images, scaled to %d pixels: scenes are seen so, too; --mode stride "
+        "slides windows",
+        models[0].card.window,
+    )
+    return replace(options, mode="resize")
+
+
 def _plan(
     scenes: str | Path | Sequence[str | Path],
-    bundles: str | Path | Sequence[str | Path],
+    models: Sequence[ModelBundle],
     output: str | Path,
     options: PredictOptions,
 ) -> tuple[Ensemble, list[SceneJob]]:
     """Look at every scene and every output before the first is predicted."""
-    names = [bundles] if isinstance(bundles, str | Path) else list(bundles)
-    if not names:
-        raise ConfigError("--model", "names no bundle", "Give one or more")
-    ensemble = Ensemble([open_model(str(name)) for name in names], options)
+    ensemble = Ensemble(models, options)
     _check_options(ensemble, options)
     paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
     jobs = [_job(path, ensemble, output, options, many=len(paths) > 1) for path in paths]
-    inputs = [path for path in (*paths, *names, options.aoi) if path]
+    inputs = [path for path in (*paths, *(model.path for model in models), options.aoi) if path]
     check_targets([(job.own.path, job.targets, job.replaceable) for job in jobs], inputs)
     if options.mosaic is not None:
         _check_mosaic(options, jobs, inputs)

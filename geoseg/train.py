@@ -258,6 +258,7 @@ def _card(setup: TrainSetup) -> ModelCard:
         stats=data.stats.to_dict(),
         window=crop,
         stride=max(1, crop // 2),
+        mode="resize" if setup.config.data.crop_mode == "resize" else "stride",
         resolution=data.resolution,
         crs=data.crs,
     )

@@ -9,6 +9,7 @@ import geoseg
 from geoseg.errors import ConfigError, SceneError, TileSetError
 from geoseg.geo.raster import SceneOptions
 from geoseg.geo.tileset import TileSet
+from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.config import parse_config
 from geoseg.nn.setup import prepare
 from geoseg.predict import PredictOptions, predict
@@ -238,3 +239,32 @@ def test_keys_that_make_no_sense_are_refused(tmp_path):
         configure(tmp_path, crop_mode="middle")
     with pytest.raises((TileSetError, ConfigError)):
         prepare(configure(tmp_path, tiles=[str(tmp_path)], crop_mode="none"))
+
+
+def test_a_bundle_remembers_that_it_was_trained_on_whole_pictures(tmp_path, caplog):
+    make_pairs(tmp_path)
+    bundle = train(configure(tmp_path, crop_mode="resize"), tmp_path / "run").bundle
+    assert ModelBundle.open(bundle).card.mode == "resize"
+    scene = str(next((tmp_path / "images").iterdir()))
+
+    def tags(name, **options):
+        caplog.clear()
+        predict(scene, bundle, tmp_path / name, PredictOptions(device="cpu", **options))
+        with rasterio.open(tmp_path / name) as dataset:
+            return dataset.tags()["GEOSEG_STRIDE"]
+
+    with caplog.at_level("INFO"):
+        assert tags("a.tif") == "resize"
+        assert "trained on whole images, scaled to 32 pixels" in caplog.text
+        assert tags("b.tif", mode="resize") == "resize"
+        assert tags("c.tif", mode="stride") == "16"
+        assert "whole images" not in caplog.text
+        # what is said of windows asks for windows
+        assert tags("d.tif", stride=8) == "8"
+    with rasterio.open(tmp_path / "a.tif") as one, rasterio.open(tmp_path / "b.tif") as other:
+        assert np.array_equal(one.read(), other.read())
+    cropped = train(configure(tmp_path), tmp_path / "cropped").bundle
+    assert ModelBundle.open(cropped).card.mode == "stride"
+    predict(scene, [bundle, cropped], tmp_path / "e.tif", PredictOptions(device="cpu"))
+    with rasterio.open(tmp_path / "e.tif") as dataset:
+        assert "resize" not in dataset.tags()["GEOSEG_STRIDE"]

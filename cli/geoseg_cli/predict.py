@@ -29,7 +29,7 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16", "int8"]
     required=True,
     multiple=True,
     metavar="BUNDLE",
-    help="The trained model; several of the same classes are combined.",
+    help="The trained or exported model; several of the same classes are combined.",
 )
 @options.output("Class raster (.tif), or a folder, as several scenes need one.")
 @click.option(
@@ -94,9 +94,7 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16", "int8"]
 @click.option(
     "--mode",
     type=click.Choice(["stride", "resize"]),
-    default="stride",
-    show_default=True,
-    help="Slide windows, or scale the whole scene to one.",
+    help="Slide windows, or scale the whole scene to one.  [default: as the models were trained]",
 )
 @click.option(
     "--tta",
@@ -181,7 +179,7 @@ def command(
     stride: int | None,
     overlap: float | None,
     blend: Literal["mean", "hann", "gaussian", "crop"],
-    mode: Literal["stride", "resize"],
+    mode: Literal["stride", "resize"] | None,
     tta: Literal["none", "flip", "d4"],
     scales: tuple[float, ...],
     model_resolution: bool,

@@ -31,8 +31,9 @@ class PredictOptions:
     blend: Blend = "mean"
     """How overlapping windows are averaged."""
 
-    mode: Literal["stride", "resize"] = "stride"
-    """`resize` scales the whole scene to one window and the probabilities back."""
+    mode: Literal["stride", "resize"] | None = None
+    """`resize` scales the whole scene to one window and the probabilities back; None does as all
+    bundles were trained, and slides windows where that is asked for or they differ."""
 
     tta: Augmentation = "none"
     """Mirror images and turns of each window that are averaged."""

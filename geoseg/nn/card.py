@@ -54,6 +54,9 @@ class ModelCard(BaseModel):
     stride: int = Field(ge=1, le=65536)
     """Step between the windows of prediction, in pixels."""
 
+    mode: Literal["stride", "resize"] = "stride"
+    """`resize` if it was trained on whole images, scaled to `window`, and is to predict them so."""
+
     resolution: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Ground resolution of the training pixels in metres; None for plain images."""
 
