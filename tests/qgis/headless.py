@@ -13,6 +13,7 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingOutputLayerDefinition,
     QgsProject,
+    QgsRasterLayer,
     QgsSettings,
 )
 
@@ -85,6 +86,22 @@ def run(algorithm, parameters, load=(), cancel=False, setting=None, styled=True)
     }
 
 
+def open_all(paths):
+    """How QGIS shows files that are dragged into it: their looks, and a value of each raster."""
+    found = {}
+    for path in paths:
+        layer = QgsRasterLayer(path, "raster", "gdal")
+        assert layer.isValid(), path
+        block = layer.dataProvider().block(1, layer.extent(), layer.width(), layer.height())
+        found[path] = look(layer) | {
+            "size": [layer.height(), layer.width()],
+            "bands": [layer.bandName(band + 1) for band in range(layer.bandCount())],
+            "corner": block.value(layer.height() - 1, layer.width() - 1),
+            "hole": bool(block.isNoData(0, 0)),
+        }
+    return found
+
+
 if __name__ == "__main__":
     QgsApplication.setPrefixPath("/usr", True)
     application = QgsApplication([], False)
@@ -92,5 +109,7 @@ if __name__ == "__main__":
     Processing.initialize()
     plugin = classFactory(None)
     plugin.initProcessing()
-    print("ANSWER", json.dumps(run(**json.loads(sys.argv[1])), default=str), flush=True)
+    job = json.loads(sys.argv[1])
+    answer = open_all(job["open"]) if "open" in job else run(**job)
+    print("ANSWER", json.dumps(answer, default=str), flush=True)
     os._exit(0)  # QGIS may crash while its Python ends
