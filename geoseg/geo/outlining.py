@@ -16,6 +16,7 @@ from geoseg.geo.generalising import fill_holes, merge_small
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.polygon_columns import PolygonColumns, SceneNames
+from geoseg.geo.regular_stream import regularized
 from geoseg.geo.tracing import Fields, trace_polygons
 
 _ROUNDS = 2
@@ -104,6 +105,8 @@ class Outlining:
             fields=fields,
             refine=self._refining(grid),
         )
+        if self.regularize:
+            batches = regularized(batches, grid)
         columns = PolygonColumns(grid, legend, names, margin=self.margin)
         for batch in batches:
             yield columns.rows(batch)
