@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from geoseg.errors import ConfigError
+from geoseg.geo.legend_files import preset_legend
 from geoseg.nn.architectures import ARCHITECTURES
 from geoseg.nn.augment_config import AugmentConfig
 from geoseg.nn.config_tables import (
@@ -180,11 +181,16 @@ def _resolve_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
         if not isinstance(values, dict) or key not in values:
             continue
         value = values[key]
-        if isinstance(value, str):
+        if isinstance(value, str) and not _names_dataset(key, value, folder):
             values[key] = _resolve(value, folder)
         elif isinstance(value, list):
             values[key] = [_resolve(v, folder) if isinstance(v, str) else v for v in value]
     return tables
+
+
+def _names_dataset(key: str, value: str, folder: Path) -> bool:
+    """Whether a legend is that of a data set that geoseg knows; a file of that name goes first."""
+    return key == "legend" and not (folder / value).exists() and preset_legend(value) is not None
 
 
 def _resolve(path: str, folder: Path) -> str:

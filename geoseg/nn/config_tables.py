@@ -60,7 +60,7 @@ class DataConfig(Table):
     """Metres around points and lines of vector labels that belong to them."""
 
     legend: str | None = None
-    """Legend of the labels; tile sets have their own."""
+    """Legend of the labels: a file, or the name of a data set; tile sets have their own."""
 
     bands: tuple[int | str, ...] = ()
     """Bands of the scenes, by number from 1 or by name; all where none are given."""

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from geoseg.errors import ConfigError
+from geoseg.geo.dataset_description import open_description
+from geoseg.geo.legend import Legend
 from geoseg.nn.config import TrainConfig, dump_config, load_config, parse_config
 
 MINIMAL = '[data]\ntiles = ["tiles"]\n'
@@ -82,6 +84,19 @@ weights = "old.safetensors"
     assert config.data.legend == str(tmp_path / "legend.toml")
     assert config.data.split == "block"
     assert config.model.weights == str(tmp_path / "old.safetensors")
+
+
+def test_a_legend_may_be_that_of_a_data_set(write, tmp_path):
+    text = '[data]\nscenes = ["a.tif"]\nlabels = "m"\nlegend = "{}"\n'
+    for name in ("voc-2012", "LoveDA"):
+        config = load_config(write(text.format(name)))
+        assert config.data.legend == name
+        assert Legend.open(config.data.legend).names == open_description(name).legend.names
+        assert load_config(write(dump_config(config))) == config
+    assert load_config(write(text.format("voc-2013"))).data.legend == str(tmp_path / "voc-2013")
+    # a file of that name goes first
+    (tmp_path / "loveda").write_text("")
+    assert load_config(write(text.format("loveda"))).data.legend == str(tmp_path / "loveda")
 
 
 def test_paths_of_overrides_start_here(write, tmp_path, monkeypatch):
