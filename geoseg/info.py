@@ -10,6 +10,7 @@ from typing import Any
 
 from geoseg.errors import BundleError, SceneError
 from geoseg.geo.legend import Legend
+from geoseg.geo.npy import is_npy, npy_shape
 from geoseg.geo.raster import Scene, SceneOptions
 
 _BUNDLE_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".bin")
@@ -24,12 +25,14 @@ def describe(
 
     Args:
         path: A model bundle (`*.safetensors`), a legend (`*.toml`, `*.qml`), a tile set folder,
-            or a scene in any other form; a scene without CRS is described in pixel space.
+            or a scene in any other form; a scene without CRS is described in pixel space. An
+            array of numpy of three axes may be two scenes, and both are told.
         model: A bundle; of a scene it is then also told, band by band, how its values compare
             with those that the model was trained on (`shift`).
 
     Returns:
-        JSON-able values; `kind` is `bundle`, `legend`, `tileset` or `scene`, `path` as given.
+        JSON-able values; `kind` is `bundle`, `export`, `legend`, `tileset`, `scene` or `array`,
+        `path` as given.
 
     Raises:
         BundleError: If a model file cannot be used, or a scene's bands or the range of its values
@@ -48,6 +51,8 @@ def describe(
         return {"kind": "legend", "path": path, **Legend.open(path).to_dict()}
     if is_tileset(path):
         return {"kind": "tileset", "path": path, **_describe_tileset(path)}
+    if is_npy(path) and model is None and (array := _describe_array(path)):
+        return {"kind": "array", "path": path, **array}
     described = {"kind": "scene", "path": path, **_describe_scene(path)}
     return described if model is None else {**described, "shift": _describe_shift(path, model)}
 
@@ -55,6 +60,24 @@ def describe(
 def is_tileset(path: str | os.PathLike[str]) -> bool:
     """Whether a folder was made by `tile`."""
     return (Path(path) / "tileset.json").is_file()
+
+
+def _describe_array(path: str) -> dict[str, Any]:
+    """Both meanings of an array of three axes, which alone does not tell which it has."""
+    if not Path(path).is_file():
+        return {}
+    shape, dtype = npy_shape(path)
+    if len(shape) != 3:
+        return {}
+    first, second, third = shape
+    return {
+        "shape": list(shape),
+        "dtype": dtype,
+        "npy_axes": {
+            "bhw": {"count": first, "height": second, "width": third},
+            "hwb": {"count": third, "height": first, "width": second},
+        },
+    }
 
 
 def _describe_scene(path: str) -> dict[str, Any]:

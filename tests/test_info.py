@@ -183,3 +183,25 @@ def bundle_of(folder, **bands):
     path = folder / "model.safetensors"
     ModelBundle.of(build_model(spec), card).save(path)
     return path
+
+
+def test_an_array_of_three_axes_is_told_both_ways(tmp_path):
+    path = str(tmp_path / "x.npy")
+    np.save(path, np.zeros((5, 6, 7), np.float32))
+    assert describe(path) == {
+        "kind": "array",
+        "path": path,
+        "shape": [5, 6, 7],
+        "dtype": "float32",
+        "npy_axes": {
+            "bhw": {"count": 5, "height": 6, "width": 7},
+            "hwb": {"count": 7, "height": 5, "width": 6},
+        },
+    }
+    np.save(path, np.zeros((6, 7), np.float32))
+    assert describe(path)["kind"] == "scene"
+    np.save(path, np.zeros((1, 5, 6, 7), np.float32))
+    with pytest.raises(SceneError, match="has 4 axes"):
+        describe(path)
+    with pytest.raises(SceneError, match="does not exist"):
+        describe(str(tmp_path / "y.npy"))

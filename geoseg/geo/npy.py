@@ -36,6 +36,16 @@ def is_npy(path: str) -> bool:
     return path.lower().endswith(".npy")
 
 
+def npy_shape(path: str) -> tuple[tuple[int, ...], str]:
+    """Lengths of the axes of an array, and its type, as its header tells them.
+
+    Raises:
+        SceneError: If it is no array of numpy.
+    """
+    shape, _, dtype, _ = _read_header(path)
+    return shape, dtype.name
+
+
 def npy_as_vrt(path: str, axes: NpyAxes | None) -> str:
     """A VRT of raw bands over an array.
 
