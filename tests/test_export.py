@@ -1,14 +1,16 @@
-"""`export`, and `predict` with what it made; PyTorch on the same windows is the oracle."""
+"""`export` writes what QGIS plugins, other run-times and geoseg read; numpy is the oracle."""
 
 import json
-from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import rasterio
 import torch
 from exact_networks import SAMPLES, SIZE, make_bundle, trained_bundle
+from exported_demo import DEMO, export_demo, write_part
 from qgis_plugin import TYPES_OF_METADATA, Plugin
 from rasterio.windows import Window
 
@@ -17,11 +19,12 @@ from geoseg.export import ExportOptions, export
 from geoseg.info import describe
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.scaling import Scaling
-from geoseg.predict import PredictOptions, predict
+from geoseg.predict import predict
 
-DEMO = SAMPLES / "demo.safetensors"
-FP32 = PredictOptions(backend="torch", precision="fp32", device="cpu")
 PERCENTILE = Scaling(kind="percentile", low=(20.0,) * 3, high=(200.0,) * 3)
+DIVIDE = Scaling(kind="divide", divisor=255.0)
+
+pytestmark = pytest.mark.slow  # torch.onnx and the run-times alone take seconds to load
 
 
 @pytest.fixture(autouse=True)
@@ -35,37 +38,12 @@ def _one_thread(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """The network of the sample data in every format, and what was told of it."""
-    folder = tmp_path_factory.mktemp("exported")
-    names = {"onnx": "demo.onnx", "openvino": "demo.xml", "torch": "demo.pt2"}
-    made = {
-        kind: export(DEMO, folder / kind / name, ExportOptions(stac=True))
-        for kind, name in names.items()
-        if not (folder / kind).mkdir()
-    }
-    return made
+    return export_demo(tmp_path_factory.mktemp("exported"), "onnx", "openvino", "torch")
 
 
 @pytest.fixture
 def scene(tmp_path):
-    """A part of a sample scene with ground without data."""
-    path = tmp_path / "part.tif"
-    window = Window(600, 0, 424, 300)
-    with rasterio.open(SAMPLES / "east.tif") as source:
-        data = source.read(window=window)
-        profile = {"crs": source.crs, "transform": source.window_transform(window), "nodata": 0}
-        named = source.descriptions
-    data[1, 50:60, 40:90] = 0  # nodata in one band alone
-    shape = {"count": 4, "height": 300, "width": 424, "dtype": "uint16"}
-    with rasterio.open(path, "w", driver="GTiff", **shape, **profile) as target:
-        target.write(data)
-        target.descriptions = named
-    return path
-
-
-def read(path):
-    with rasterio.open(path) as dataset:
-        return dataset.read()
+    return write_part(tmp_path / "part.tif")
 
 
 @pytest.mark.parametrize(
@@ -85,57 +63,6 @@ def test_each_format_agrees_with_pytorch(exported, kind, runtimes):
     assert all(path.is_file() for path in made.files)
     names = {path.name for path in made.path.parent.iterdir()}
     assert names == {path.name for path in made.files}
-
-
-@pytest.mark.parametrize(("kind", "backend"), [("onnx", "auto"), ("onnx", "openvino"), ("openvino", "auto")])  # fmt: skip
-def test_the_map_of_the_file_alone_is_that_of_the_bundle(exported, scene, tmp_path, kind, backend):
-    expected = predict(scene, DEMO, tmp_path / "bundle.tif", FP32)[0]
-    options = PredictOptions(backend=backend, probabilities=tmp_path / "p.tif")
-    found = predict(scene, exported[kind].path, tmp_path / "export.tif", options)[0]
-    bundle, graph = read(tmp_path / "bundle.tif"), read(tmp_path / "export.tif")
-    assert (bundle == graph).mean() >= 0.999
-    assert ((bundle == 255) == (graph == 255)).all()
-    assert len(np.unique(bundle)) > 3
-    runtime = "onnx" if (kind, backend) == ("onnx", "auto") else "openvino"
-    assert found.runtime.startswith(f"{runtime} cpu fp32")
-    assert (found.windows, found.skipped) == (expected.windows, expected.skipped)
-    with rasterio.open(tmp_path / "export.tif") as dataset:
-        assert dataset.colormap(1)[1] == (207, 74, 74, 255)  # the legend is that of the card
-
-
-def test_probabilities_symmetries_and_scales_are_those_of_the_bundle(exported, scene, tmp_path):
-    many = {"tta": "flip", "scales": (0.8, 1.0), "prob_dtype": "float32"}
-    for name, model, options in (
-        ("a", DEMO, FP32),
-        ("b", exported["onnx"].path, PredictOptions()),
-    ):
-        options = replace(options, **many, probabilities=tmp_path / f"p{name}.tif")
-        predict(scene, model, tmp_path / f"{name}.tif", options)
-    first, second = read(tmp_path / "pa.tif"), read(tmp_path / "pb.tif")
-    assert np.nanmax(np.abs(first - second)) < 1e-4
-
-
-def test_a_bundle_and_an_exported_model_work_together(exported, scene, tmp_path):
-    result = predict(scene, [DEMO, exported["onnx"].path], tmp_path / "both.tif", FP32_OR_OWN)[0]
-    predict(scene, DEMO, tmp_path / "one.tif", FP32)
-    assert (read(tmp_path / "both.tif") == read(tmp_path / "one.tif")).mean() >= 0.999
-    assert "onnx" in result.runtime
-    assert "torch" in result.runtime
-
-
-FP32_OR_OWN = PredictOptions(precision="fp32", device="cpu")
-
-
-def test_resume_and_resize_work_with_exported_models(exported, scene, tmp_path):
-    model = exported["onnx"].path
-    predict(scene, model, tmp_path / "a.tif")
-    before = (tmp_path / "a.tif").read_bytes()
-    predict(scene, model, tmp_path / "a.tif", PredictOptions(resume=True))
-    assert (tmp_path / "a.tif").read_bytes() == before
-    small = PredictOptions(mode="resize")
-    predict(scene, model, tmp_path / "b.tif", small)
-    predict(scene, DEMO, tmp_path / "c.tif", replace(FP32, mode="resize"))
-    assert (read(tmp_path / "b.tif") == read(tmp_path / "c.tif")).mean() >= 0.999
 
 
 def test_the_file_is_what_the_plugins_read(exported):
@@ -180,26 +107,22 @@ def test_a_plugin_draws_the_map_of_pytorch(exported):
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "profile"),
     [
-        lambda: make_bundle("linear", "none", activation="sigmoid"),
-        lambda: make_bundle("linear", "none", PERCENTILE),
-        lambda: make_bundle("linear", "none", Scaling(kind="divide", divisor=255.0)),
-        lambda: make_bundle("linear", "none", Scaling()),
+        (lambda: make_bundle("linear", "none", activation="sigmoid"), "deepness"),
+        (lambda: make_bundle("linear", "none", PERCENTILE), "deepness"),
+        (lambda: make_bundle("linear", "none", PERCENTILE), "raw"),
+        (lambda: make_bundle("linear", "none", DIVIDE), "deepness"),
+        (lambda: make_bundle("linear", "none", Scaling()), "raw"),
     ],
-    ids=["sigmoid", "percentile", "divide", "none"],
+    ids=["sigmoid", "percentile", "raw percentile", "divide", "none"],
 )
-@pytest.mark.parametrize("profile", ["deepness", "raw"])
 def test_scaling_and_activation_are_inside(tmp_path, make, profile):
     bundle = make().save(tmp_path / "model.safetensors")
     options = ExportOptions(profile=profile, window=32)
     export(bundle.path, tmp_path / "model.onnx", options)
-    session = Plugin.__new__(Plugin)
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(
-        str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"]
-    )
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=providers)
     raw = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32)).astype("float32")
     fed = raw / np.float32(255) if profile == "deepness" else raw
     (found,) = session.run(None, {"input": fed})
@@ -226,19 +149,6 @@ def by_hand(scaling, raw):
             return (raw - scaling.mean[0]) / scaling.std[0]
         case "percentile":
             return ((raw - scaling.low[0]) / (scaling.high[0] - scaling.low[0])).clip(0, 1)
-
-
-def test_another_window_is_in_the_graph_and_on_the_card(tmp_path, scene):
-    made = export(DEMO, tmp_path / "w.onnx", ExportOptions(window=96, check=str(scene)))
-    assert made.window == 96
-    card = describe(made.path)
-    assert (card["kind"], card["window"], card["stride"]) == ("export", 96, 48)
-    assert Plugin(made.path).side == 96
-    predict(scene, made.path, tmp_path / "a.tif")
-    predict(scene, DEMO, tmp_path / "b.tif", replace(FP32, window=96))
-    assert (read(tmp_path / "a.tif") == read(tmp_path / "b.tif")).mean() >= 0.999
-    with pytest.raises(ConfigError, match="exported for windows of 96"):
-        predict(scene, made.path, tmp_path / "c.tif", PredictOptions(window=160))
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
@@ -311,9 +221,8 @@ def test_an_exported_model_is_not_exported_again(exported, tmp_path):
 
 @pytest.mark.parametrize("module", ["onnx", "onnxscript", "onnxruntime"])
 def test_tools_that_are_missing_are_named(tmp_path, monkeypatch, module):
-    found = __import__("importlib.util").util.find_spec
     monkeypatch.setattr(
-        "importlib.util.find_spec", lambda name, *more: None if name == module else found(name)
+        "importlib.util.find_spec", lambda name, *more: None if name == module else find_spec(name)
     )
     with pytest.raises(ConfigError, match=rf"{module}, .*geoseg\[onnx\]"):
         export(DEMO, tmp_path / "a.onnx")
