@@ -123,6 +123,7 @@ def _decide_all(rows: ClassRows, grid: Grid, limit: float, rules: Rules) -> Answ
 def _take_away(graph: Graph, answers: Answers) -> None:
     """Move what waits in `found` to the answers."""
     found, counts = graph.found, graph.counts
-    answers.append(found.begun[: counts[BEGUN]])
-    answers.change(found.numbers[: counts[CHANGES]], found.classes[: counts[CHANGES]])
+    answers.append(found["begun"][: counts[BEGUN]])
+    changes = found[: counts[CHANGES]]
+    answers.change(changes["number"], changes["value"])
     counts[BEGUN] = counts[CHANGES] = 0

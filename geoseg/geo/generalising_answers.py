@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.geo.class_rows import Block, ClassRows
-from geoseg.geo.compiled import compiled
+from geoseg.geo.compiled import inlined
 from geoseg.geo.generalising_graph import Ints, Longs
 
 _CHUNK = 1 << 20
@@ -116,7 +116,7 @@ def answered(rows: ClassRows, nodata: int, answers: Answers) -> Iterator[Block]:
         yield top, block
 
 
-@compiled
+@inlined
 def _find_above(values: npt.NDArray[Any], above: npt.NDArray[Any], begin: int) -> tuple[int, int]:
     """The end of a run, and a column of it with an equal pixel above; -1 if there is none."""
     found, col = -1, begin
@@ -127,7 +127,7 @@ def _find_above(values: npt.NDArray[Any], above: npt.NDArray[Any], begin: int) -
     return col, found
 
 
-@compiled
+@inlined
 def _count_beginnings(values: npt.NDArray[Any], above: npt.NDArray[Any], nodata: int) -> int:
     """Count the beginnings in rows (height, width) below the row `above`."""
     count = 0
@@ -141,7 +141,7 @@ def _count_beginnings(values: npt.NDArray[Any], above: npt.NDArray[Any], nodata:
     return count
 
 
-@compiled
+@inlined
 def _fill_rows(
     values: npt.NDArray[Any],
     before: tuple[npt.NDArray[Any], npt.NDArray[Any]],

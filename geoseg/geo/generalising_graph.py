@@ -9,17 +9,17 @@ decided) lists neither, and its node lives on only while another one touches it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.geo.compiled import compiled
-from geoseg.geo.region_stream import find
+from geoseg.geo.compiled import inlined
 
 Longs = npt.NDArray[np.int64]
 Ints = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
+Records = npt.NDArray[Any]
 
 NONE = -1
 """No node, no entry of a list, no class."""
@@ -39,91 +39,93 @@ NONE = -1
 ones, CHANGES and BEGUN what waits to be taken away, BEGINNINGS all that have been numbered."""
 
 
-class Nodes(NamedTuple):
-    """Regions and groups of regions."""
+NODE = np.dtype(
+    [
+        # The node that it was united with, else itself; NONE where free.
+        ("parent", np.int32),
+        # What follows is that of a root: its class, pixels so far, and their area, which is
+        # capped at the limit, and as much as that where the root is settled.
+        ("value", np.int32),
+        ("pixels", np.int64),
+        ("area", np.int64),
+        # Its first pixel, counted in raster order, and the last row with a pixel of it.
+        ("first", np.int64),
+        ("last_row", np.int32),
+        # First and last entry of its lists.
+        ("first_contact", np.int32),
+        ("last_contact", np.int32),
+        ("first_part", np.int32),
+        ("last_part", np.int32),
+        # Whether some part of it had another class in the beginning.
+        ("changed", np.int32),
+        # The place in a stack of free nodes, whatever this node is.
+        ("free", np.int32),
+    ],
+    align=True,
+)
+"""A region, or a group of them."""
 
-    parents: Ints
-    """(nodes,) the node that each was united with, else itself; NONE where free."""
+CONTACT = np.dtype(
+    [
+        # Border with the neighbour, and its first pixel along the border in raster order.
+        ("length", np.int64),
+        ("place", np.int64),
+        # A node of the neighbour.
+        ("other", np.int32),
+        ("following", np.int32),
+    ],
+    align=True,
+)
+"""An entry in the list of a root's neighbours."""
 
-    classes: Ints
-    """(nodes,) class of a root."""
+PART = np.dtype([("number", np.int64), ("following", np.int32)], align=True)
+"""An entry in the list of a root's beginnings."""
 
-    pixels: Longs
-    """(nodes,) pixels of a root so far."""
-
-    areas: Longs
-    """(nodes,) their area so far, capped at the limit; that much once a root is settled."""
-
-    firsts: Longs
-    """(nodes,) the first pixel of a root, counted in raster order."""
-
-    last_rows: Longs
-    """(nodes,) last row with pixels of a root."""
-
-    contacts: Ints
-    """(nodes, 2) first and last entry in the root's list of contacts."""
-
-    parts: Ints
-    """(nodes, 2) first and last entry in the root's list of parts."""
-
-    changed: Bools
-    """(nodes,) whether some part of a root had another class in the beginning."""
-
-    free: Ints
-    """(nodes,) a stack of the nodes that are free."""
-
-
-class Contacts(NamedTuple):
-    """Entries of the lists of neighbours."""
-
-    others: Ints
-    """(contacts,) a node of the neighbour."""
-
-    lengths: Longs
-    """(contacts,) length of the border, in units of the border lengths handed over."""
-
-    places: Longs
-    """(contacts,) the neighbour's first pixel along the border, counted in raster order."""
-
-    following: Ints
-    """(contacts,) the next entry of the list."""
-
-
-class Parts(NamedTuple):
-    """Entries of the lists of beginnings."""
-
-    numbers: Longs
-    """(parts,) number of the beginning, from 0."""
-
-    following: Ints
-    """(parts,) the next entry of the list."""
-
-
-class Found(NamedTuple):
-    """What is known and waits to be taken away."""
-
-    numbers: Longs
-    """(changes,) beginnings that get another class."""
-
-    classes: Ints
-    """(changes,) that class."""
-
-    begun: Ints
-    """(beginnings,) classes that the beginnings have in the raster."""
+FOUND = np.dtype(
+    [
+        # A beginning that gets another class, and that class.
+        ("number", np.int64),
+        ("value", np.int32),
+        # The next beginning's class in the raster.
+        ("begun", np.int32),
+    ],
+    align=True,
+)
+"""What is known and waits to be taken away; the two kinds have their own counts."""
 
 
 class Graph(NamedTuple):
-    """All that is kept of the rows that have passed."""
+    """All that is kept of the rows that have passed.
 
-    nodes: Nodes
-    contacts: Contacts
-    parts: Parts
-    found: Found
+    It is few arrays of records: what belongs together is near together.
+    """
+
+    nodes: Records
+    """(nodes,) of `NODE`."""
+
+    contacts: Records
+    """(contacts,) of `CONTACT`."""
+
+    parts: Records
+    """(parts,) of `PART`."""
+
+    found: Records
+    """(found,) of `FOUND`."""
+
     counts: Longs
     """(9,) see `FREE_NODES` and the others."""
 
 
-@compiled
+@inlined
+def root_of(nodes: Records, node: int) -> int:
+    """The root that a node was united under; paths are halved on the way."""
+    while nodes[node].parent != node:
+        nodes[node].parent = nodes[nodes[node].parent].parent
+        node = nodes[node].parent
+    return node
+
+
+@inlined
 def begin_region(graph: Graph, value: int, first: int) -> int:
     """Make a node for a region that begins.
 
@@ -134,77 +136,77 @@ def begin_region(graph: Graph, value: int, first: int) -> int:
     """
     nodes, counts = graph.nodes, graph.counts
     counts[FREE_NODES] -= 1
-    node: int = nodes.free[counts[FREE_NODES]]
-    nodes.parents[node] = node
-    nodes.classes[node] = value
-    nodes.pixels[node] = nodes.areas[node] = 0
-    nodes.firsts[node] = first
-    nodes.changed[node] = False
-    nodes.contacts[node] = NONE
+    node: int = nodes[counts[FREE_NODES]].free
+    nodes[node].parent = node
+    nodes[node].value = value
+    nodes[node].pixels = nodes[node].area = 0
+    nodes[node].first = first
+    nodes[node].changed = False
+    nodes[node].first_contact = nodes[node].last_contact = NONE
     part = counts[FREE_PART]
-    counts[FREE_PART] = graph.parts.following[part]
+    counts[FREE_PART] = graph.parts[part].following
     counts[FREE_PARTS] -= 1
-    graph.parts.following[part] = NONE
-    graph.parts.numbers[part] = counts[BEGINNINGS]
-    nodes.parts[node] = part
-    graph.found.begun[counts[BEGUN]] = value
+    graph.parts[part].following = NONE
+    graph.parts[part].number = counts[BEGINNINGS]
+    nodes[node].first_part = nodes[node].last_part = part
+    graph.found[counts[BEGUN]].begun = value
     counts[BEGUN] += 1
     counts[BEGINNINGS] += 1
     return node
 
 
-@compiled
+@inlined
 def is_settled(graph: Graph, root: int) -> bool:
     """Whether a root is as large as the limit, or decided."""
-    settled: bool = graph.nodes.areas[root] >= graph.counts[LIMIT]
+    settled: bool = graph.nodes[root].area >= graph.counts[LIMIT]
     return settled
 
 
-@compiled
+@inlined
 def grow(graph: Graph, root: int, pixels: int, area: int) -> None:
     """Add pixels to a root; it is settled where that makes it as large as the limit."""
     nodes = graph.nodes
-    nodes.pixels[root] += pixels
+    nodes[root].pixels += pixels
     if not is_settled(graph, root):
-        nodes.areas[root] += area
+        nodes[root].area += area
         if is_settled(graph, root):
             settle(graph, root)
 
 
-@compiled
+@inlined
 def settle(graph: Graph, root: int) -> None:
     """Tell the class of a root's parts, if it is not theirs anyway, and forget its lists."""
     nodes, counts = graph.nodes, graph.counts
-    nodes.areas[root] = counts[LIMIT]
-    part = nodes.parts[root, 0]
+    nodes[root].area = counts[LIMIT]
+    part = nodes[root].first_part
     while part != NONE:
-        if nodes.changed[root]:
-            graph.found.numbers[counts[CHANGES]] = graph.parts.numbers[part]
-            graph.found.classes[counts[CHANGES]] = nodes.classes[root]
+        if nodes[root].changed:
+            graph.found[counts[CHANGES]].number = graph.parts[part].number
+            graph.found[counts[CHANGES]].value = nodes[root].value
             counts[CHANGES] += 1
-        following = graph.parts.following[part]
-        graph.parts.following[part] = counts[FREE_PART]
+        following = graph.parts[part].following
+        graph.parts[part].following = counts[FREE_PART]
         counts[FREE_PART] = part
         counts[FREE_PARTS] += 1
         part = following
-    contact = nodes.contacts[root, 0]
+    contact = nodes[root].first_contact
     while contact != NONE:
-        following = graph.contacts.following[contact]
+        following = graph.contacts[contact].following
         release_contact(graph, contact)
         contact = following
-    nodes.parts[root] = NONE
-    nodes.contacts[root] = NONE
+    nodes[root].first_part = nodes[root].last_part = NONE
+    nodes[root].first_contact = nodes[root].last_contact = NONE
 
 
-@compiled
+@inlined
 def release_contact(graph: Graph, contact: int) -> None:
     """Make an entry free that is in no list any more."""
-    graph.contacts.following[contact] = graph.counts[FREE_CONTACT]
+    graph.contacts[contact].following = graph.counts[FREE_CONTACT]
     graph.counts[FREE_CONTACT] = contact
     graph.counts[FREE_CONTACTS] += 1
 
 
-@compiled
+@inlined
 def add_contact(graph: Graph, root: int, other: int, length: int, place: int) -> None:
     """List a border on the side of an unsettled root.
 
@@ -216,27 +218,27 @@ def add_contact(graph: Graph, root: int, other: int, length: int, place: int) ->
         place: The neighbour's first pixel along the border, counted in raster order.
     """
     nodes, contacts, counts = graph.nodes, graph.contacts, graph.counts
-    contact = nodes.contacts[root, 0]
+    contact = nodes[root].first_contact
     # The latest two of a list are mostly the neighbours to the left and to the right.
     for _ in range(2):
         if contact != NONE:
-            if contacts.others[contact] == other:
-                contacts.lengths[contact] += length
-                contacts.places[contact] = min(contacts.places[contact], place)
+            if contacts[contact].other == other:
+                contacts[contact].length += length
+                contacts[contact].place = min(contacts[contact].place, place)
                 return
-            contact = contacts.following[contact]
+            contact = contacts[contact].following
     contact = counts[FREE_CONTACT]
-    counts[FREE_CONTACT] = contacts.following[contact]
+    counts[FREE_CONTACT] = contacts[contact].following
     counts[FREE_CONTACTS] -= 1
-    contacts.others[contact], contacts.lengths[contact] = other, length
-    contacts.places[contact] = place
-    contacts.following[contact] = nodes.contacts[root, 0]
-    nodes.contacts[root, 0] = contact
-    if nodes.contacts[root, 1] == NONE:
-        nodes.contacts[root, 1] = contact
+    contacts[contact].other, contacts[contact].length = other, length
+    contacts[contact].place = place
+    contacts[contact].following = nodes[root].first_contact
+    nodes[root].first_contact = contact
+    if nodes[root].last_contact == NONE:
+        nodes[root].last_contact = contact
 
 
-@compiled
+@inlined
 def unite(graph: Graph, one: int, other: int) -> int:
     """Make one group of two roots of one class.
 
@@ -244,33 +246,39 @@ def unite(graph: Graph, one: int, other: int) -> int:
         Its root.
     """
     nodes = graph.nodes
-    if nodes.pixels[one] < nodes.pixels[other]:
+    if nodes[one].pixels < nodes[other].pixels:
         one, other = other, one
     if is_settled(graph, one) != is_settled(graph, other):
         settle(graph, one)
         settle(graph, other)
-    nodes.parents[other] = one
-    nodes.firsts[one] = min(nodes.firsts[one], nodes.firsts[other])
-    nodes.last_rows[one] = max(nodes.last_rows[one], nodes.last_rows[other])
-    nodes.changed[one] |= nodes.changed[other]
-    _chain(nodes.parts, graph.parts.following, one, other)
-    _chain(nodes.contacts, graph.contacts.following, one, other)
-    grow(graph, one, nodes.pixels[other], nodes.areas[other])
+    nodes[other].parent = one
+    nodes[one].first = min(nodes[one].first, nodes[other].first)
+    nodes[one].last_row = max(nodes[one].last_row, nodes[other].last_row)
+    nodes[one].changed |= nodes[other].changed
+    _chain_lists(graph, one, other)
+    grow(graph, one, nodes[other].pixels, nodes[other].area)
     return one
 
 
-@compiled
-def _chain(lists: Ints, following: Ints, one: int, other: int) -> None:
-    """Put the list of another root behind that of one."""
-    if lists[other, 0] != NONE:
-        if lists[one, 0] == NONE:
-            lists[one, 0] = lists[other, 0]
+@inlined
+def _chain_lists(graph: Graph, one: int, other: int) -> None:
+    """Put the lists of another root behind those of one."""
+    to, source = graph.nodes[one], graph.nodes[other]
+    if source.first_part != NONE:
+        if to.first_part == NONE:
+            to.first_part = source.first_part
         else:
-            following[lists[one, 1]] = lists[other, 0]
-        lists[one, 1] = lists[other, 1]
+            graph.parts[to.last_part].following = source.first_part
+        to.last_part = source.last_part
+    if source.first_contact != NONE:
+        if to.first_contact == NONE:
+            to.first_contact = source.first_contact
+        else:
+            graph.contacts[to.last_contact].following = source.first_contact
+        to.last_contact = source.last_contact
 
 
-@compiled
+@inlined
 def tidy_contacts(graph: Graph, root: int, latest: Ints, calls: Ints, call: int) -> None:
     """Let a root's contacts name roots, each of them once, and none the root itself.
 
@@ -282,23 +290,23 @@ def tidy_contacts(graph: Graph, root: int, latest: Ints, calls: Ints, call: int)
         call: Number of this call, from 0.
     """
     contacts = graph.contacts
-    contact, before = graph.nodes.contacts[root, 0], NONE
+    contact, before = graph.nodes[root].first_contact, NONE
     while contact != NONE:
-        following = contacts.following[contact]
-        other = find(graph.nodes.parents, contacts.others[contact])
-        contacts.others[contact] = other
+        following = contacts[contact].following
+        other = root_of(graph.nodes, contacts[contact].other)
+        contacts[contact].other = other
         if other != root and calls[other] != call:
             calls[other], latest[other] = call, contact
             before = contact
         else:
             if other != root:
                 first = latest[other]
-                contacts.lengths[first] += contacts.lengths[contact]
-                contacts.places[first] = min(contacts.places[first], contacts.places[contact])
+                contacts[first].length += contacts[contact].length
+                contacts[first].place = min(contacts[first].place, contacts[contact].place)
             if before == NONE:
-                graph.nodes.contacts[root, 0] = following
+                graph.nodes[root].first_contact = following
             else:
-                contacts.following[before] = following
+                contacts[before].following = following
             release_contact(graph, contact)
         contact = following
-    graph.nodes.contacts[root, 1] = before
+    graph.nodes[root].last_contact = before

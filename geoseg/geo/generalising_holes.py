@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geoseg.geo.compiled import compiled
+from geoseg.geo.compiled import compiled, inlined
 from geoseg.geo.generalising_graph import (
     LIMIT,
     NONE,
@@ -26,9 +26,9 @@ from geoseg.geo.generalising_graph import (
     Ints,
     Longs,
     is_settled,
+    root_of,
     settle,
 )
-from geoseg.geo.region_stream import find
 
 _CLASSES = 1 << 16
 _STAYS, _WAITS = -1, -2
@@ -86,7 +86,7 @@ def fill_ended(graph: Graph, row: int) -> None:
         root = links.roots[place]
         if root != NONE and fills[place] != _WAITS:
             if fills[place] != _STAYS:
-                nodes.classes[root], nodes.changed[root] = fills[place], True
+                nodes[root].value, nodes[root].changed = fills[place], True
             settle(graph, root)
 
 
@@ -98,24 +98,25 @@ def _number_places(graph: Graph, row: int) -> tuple[Ints, Ints, int, int]:
         Place of each node, class of each place, how many ended regions, how many places.
     """
     nodes, contacts = graph.nodes, graph.contacts
-    count = len(nodes.parents)
+    count = len(nodes)
     places, of_class = np.full(count, NONE, np.int32), np.full(_CLASSES, NONE, np.int32)
     classes, ended = np.empty(count, np.int32), 0
     for node in range(count):
-        if nodes.parents[node] == node and not is_settled(graph, node):
-            if nodes.last_rows[node] != row:
-                places[node], classes[ended] = ended, nodes.classes[node]
-                ended += 1
+        if nodes[node].parent == node and not is_settled(graph, node):
+            if nodes[node].last_row == row:
+                continue
+            places[node], classes[ended] = ended, nodes[node].value
+            ended += 1
     total = ended
     for node in range(count):
         if places[node] == NONE or places[node] >= ended:
             continue
-        contact = nodes.contacts[node, 0]
+        contact = nodes[node].first_contact
         while contact != NONE:
-            other = find(nodes.parents, contacts.others[contact])
+            other = root_of(nodes, contacts[contact].other)
             if places[other] == NONE and is_settled(graph, other):
-                value = nodes.classes[other]
-                goes_on = nodes.last_rows[other] == row
+                value = nodes[other].value
+                goes_on = nodes[other].last_row == row
                 if goes_on and of_class[value] != NONE:
                     places[other] = of_class[value]
                 else:
@@ -123,7 +124,7 @@ def _number_places(graph: Graph, row: int) -> tuple[Ints, Ints, int, int]:
                     if goes_on:
                         of_class[value] = total
                     total += 1
-            contact = contacts.following[contact]
+            contact = contacts[contact].following
     return places, classes[:total].copy(), ended, total
 
 
@@ -138,9 +139,9 @@ def _link(graph: Graph, row: int) -> _Links:
         if place == NONE or place >= ended:
             continue
         roots[place] = node
-        contact = nodes.contacts[node, 0]
+        contact = nodes[node].first_contact
         while contact != NONE:
-            other = find(nodes.parents, contacts.others[contact])
+            other = root_of(nodes, contacts[contact].other)
             if places[other] == NONE:
                 waiting[place] = True
             else:
@@ -148,24 +149,24 @@ def _link(graph: Graph, row: int) -> _Links:
                 if places[other] >= ended:
                     firsts[places[other] + 1] += 1
                     _span(settled, place, other, other)
-            contact = contacts.following[contact]
+            contact = contacts[contact].following
     firsts = np.cumsum(firsts).astype(np.int32)
     others, filled = np.empty(firsts[total], np.int32), firsts[:total].copy()
     for place in range(ended):
-        contact = nodes.contacts[roots[place], 0]
+        contact = nodes[roots[place]].first_contact
         while contact != NONE:
-            other = places[find(nodes.parents, contacts.others[contact])]
+            other = places[root_of(nodes, contacts[contact].other)]
             if other != NONE:
                 others[filled[place]] = other
                 filled[place] += 1
                 if other >= ended:
                     others[filled[other]] = place
                     filled[other] += 1
-            contact = contacts.following[contact]
+            contact = contacts[contact].following
     return _Links(roots, classes, firsts, others, waiting, settled)
 
 
-@compiled
+@inlined
 def _span(spans: Ints, place: int, low: int, high: int) -> None:
     """Widen a span so that it holds another one."""
     if low != NONE:
@@ -217,7 +218,7 @@ def _sum_up(graph: Graph, links: _Links, search: _Search) -> tuple[Ints, Longs]:
         if root == NONE:
             lows[place] = 0
         else:
-            areas[place] = graph.nodes.areas[root]
+            areas[place] = graph.nodes[root].area
     for index in range(len(search.order) - 1, -1, -1):
         place = search.order[index]
         above = search.above[place]

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geoseg.geo.compiled import compiled
+from geoseg.geo.compiled import compiled, inlined
 from geoseg.geo.generalising_graph import (
     NONE,
     Graph,
     Ints,
     Longs,
-    Nodes,
+    Records,
     is_settled,
     settle,
     tidy_contacts,
@@ -34,11 +34,15 @@ _WAITS = -2
 _CLASSES = 1 << 16
 
 
+_TURN = np.dtype([("pixels", np.int64), ("first", np.int64), ("root", np.int64)])
+"""A root that may go, with its pixels and its first one when that became known."""
+
+
 class _Work(NamedTuple):
     """Arrays for work."""
 
-    heap: Longs
-    """(nodes, 3) pixels, first pixel and root: a binary heap, those that go first in front."""
+    heap: Records
+    """(nodes,) of `_TURN`: a binary heap, those that go first in front."""
 
     size: Longs
     """(2,) roots in the heap; calls of `tidy_contacts`."""
@@ -66,9 +70,9 @@ def merge_ended(graph: Graph, row: int) -> None:
         row: The last row; NONE if no more follow, so that all is decided.
     """
     nodes = graph.nodes
-    count = len(nodes.parents)
+    count = len(nodes)
     work = _Work(
-        np.empty((count, 3), np.int64),
+        np.empty(count, _TURN),
         np.zeros(2, np.int64),
         np.empty(count, np.int32),
         np.full(count, NONE, np.int32),
@@ -92,57 +96,57 @@ def merge_ended(graph: Graph, row: int) -> None:
                 _push(nodes, work, root)
 
 
-@compiled
+@inlined
 def _may_go(graph: Graph, node: int, row: int) -> bool:
     nodes = graph.nodes
-    if nodes.parents[node] != node or is_settled(graph, node):
+    if nodes[node].parent != node or is_settled(graph, node):
         return False
-    ended: bool = nodes.last_rows[node] != row
+    ended: bool = nodes[node].last_row != row
     return ended
 
 
-@compiled
+@inlined
 def _choose_class(graph: Graph, root: int, work: _Work) -> int:
     """The class with the longest border, _WAITS, or NONE where there are no neighbours."""
     nodes, contacts = graph.nodes, graph.contacts
     tidy_contacts(graph, root, work.latest, work.calls, work.size[1])
     work.size[1] += 1
     chosen, waits = NONE, False
-    contact = nodes.contacts[root, 0]
+    contact = nodes[root].first_contact
     while contact != NONE:
-        other = contacts.others[contact]
+        other = contacts[contact].other
         if not is_settled(graph, other) and _goes_before(nodes, other, root):
             waits = True
-        value, place = nodes.classes[other], contacts.places[contact]
+        value, place = nodes[other].value, contacts[contact].place
         if work.lengths[value] == 0 or place < work.places[value]:
             work.places[value] = place
-        work.lengths[value] += contacts.lengths[contact]
-        contact = contacts.following[contact]
-    contact = nodes.contacts[root, 0]
+        work.lengths[value] += contacts[contact].length
+        contact = contacts[contact].following
+    contact = nodes[root].first_contact
     length = place = 0
     while contact != NONE:
-        value = nodes.classes[contacts.others[contact]]
+        value = nodes[contacts[contact].other].value
         here, begin = work.lengths[value], work.places[value]
         if here > length or (here == length and here > 0 and begin < place):
             chosen, length, place = value, here, begin
         work.lengths[value] = 0
-        contact = contacts.following[contact]
+        contact = contacts[contact].following
     return _WAITS if waits else chosen
 
 
-@compiled
+@inlined
 def _take_class(graph: Graph, root: int, value: int, work: _Work) -> int:
     """Give a root another class, and unite it with its neighbours of that class."""
     nodes, contacts = graph.nodes, graph.contacts
     count = 0
-    contact = nodes.contacts[root, 0]
+    contact = nodes[root].first_contact
     while contact != NONE:
-        other = contacts.others[contact]
-        if nodes.classes[other] == value:
+        other = contacts[contact].other
+        if nodes[other].value == value:
             work.neighbours[count] = other
             count += 1
-        contact = contacts.following[contact]
-    nodes.classes[root], nodes.changed[root] = value, True
+        contact = contacts[contact].following
+    nodes[root].value, nodes[root].changed = value, True
     for place in range(count):
         other = work.neighbours[place]
         # Two that are settled need not be told apart from one: both have the class for good.
@@ -151,50 +155,53 @@ def _take_class(graph: Graph, root: int, value: int, work: _Work) -> int:
     return root
 
 
-@compiled
-def _goes_before(nodes: Nodes, one: int, other: int) -> bool:
+@inlined
+def _goes_before(nodes: Records, one: int, other: int) -> bool:
     return _precedes(
-        (nodes.pixels[one], nodes.firsts[one]), (nodes.pixels[other], nodes.firsts[other])
+        (nodes[one].pixels, nodes[one].first), (nodes[other].pixels, nodes[other].first)
     )
 
 
-@compiled
+@inlined
 def _precedes(one: tuple[int, int], other: tuple[int, int]) -> bool:
     """Whether a region goes before another one; both as pixels and first pixel."""
     return one[0] < other[0] or (one[0] == other[0] and one[1] < other[1])
 
 
-@compiled
-def _push(nodes: Nodes, work: _Work, root: int) -> None:
+@inlined
+def _push(nodes: Records, work: _Work, root: int) -> None:
     heap, place = work.heap, work.size[0]
     work.size[0] += 1
-    own = (nodes.pixels[root], nodes.firsts[root])
+    own = (nodes[root].pixels, nodes[root].first)
     while place > 0:
         above = (place - 1) // 2
-        if not _precedes(own, (heap[above, 0], heap[above, 1])):
+        if not _precedes(own, (heap[above].pixels, heap[above].first)):
             break
         heap[place] = heap[above]
         place = above
-    heap[place, 0], heap[place, 1], heap[place, 2] = own[0], own[1], root
+    heap[place].pixels, heap[place].first, heap[place].root = own[0], own[1], root
 
 
-@compiled
-def _pop(nodes: Nodes, work: _Work) -> int:
+@inlined
+def _pop(nodes: Records, work: _Work) -> int:
     """The root that goes first; NONE if it has been united with another one in the meantime."""
     work.size[0] -= 1
     heap, size = work.heap, work.size[0]
-    pixels, root = heap[0, 0], heap[0, 2]
-    own = (heap[size, 0], heap[size, 1])
+    pixels, root = heap[0].pixels, heap[0].root
+    own = (heap[size].pixels, heap[size].first)
     place = 0
     while 2 * place + 1 < size:
         below = 2 * place + 1
         if below + 1 < size:
-            left, right = (heap[below, 0], heap[below, 1]), (heap[below + 1, 0], heap[below + 1, 1])
+            left, right = (
+                (heap[below].pixels, heap[below].first),
+                (heap[below + 1].pixels, heap[below + 1].first),
+            )
             below += _precedes(right, left)
-        if not _precedes((heap[below, 0], heap[below, 1]), own):
+        if not _precedes((heap[below].pixels, heap[below].first), own):
             break
         heap[place] = heap[below]
         place = below
     heap[place] = heap[size]
-    same: bool = nodes.parents[root] == root and nodes.pixels[root] == pixels
+    same: bool = nodes[root].parent == root and nodes[root].pixels == pixels
     return root if same else NONE

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from geoseg.geo.compiled import compiled
+from geoseg.geo.compiled import compiled, inlined
 from geoseg.geo.generalising_graph import (
     BEGUN,
     CHANGES,
+    CONTACT,
+    FOUND,
     FREE_CONTACT,
     FREE_CONTACTS,
     FREE_NODES,
     FREE_PART,
     FREE_PARTS,
     LIMIT,
+    NODE,
     NONE,
-    Contacts,
-    Found,
+    PART,
     Graph,
     Ints,
     Longs,
-    Nodes,
-    Parts,
+    Records,
     is_settled,
+    root_of,
     tidy_contacts,
 )
-from geoseg.geo.region_stream import find
 
 _NODES = 1 << 14
 """Nodes of the smallest graph."""
@@ -45,53 +46,31 @@ def new_graph(width: int, limit: int) -> Graph:
     counts = np.zeros(9, np.int64)
     counts[[FREE_NODES, FREE_CONTACTS, FREE_PARTS]] = size, CONTACTS_PER_PIXEL * size, size
     counts[LIMIT] = limit
-    contacts = np.arange(1, CONTACTS_PER_PIXEL * size + 1, dtype=np.int32)
-    parts = np.arange(1, size + 1, dtype=np.int32)
-    return Graph(
-        nodes=Nodes(
-            parents=np.full(size, NONE, np.int32),
-            classes=np.empty(size, np.int32),
-            pixels=np.empty(size, np.int64),
-            areas=np.empty(size, np.int64),
-            firsts=np.empty(size, np.int64),
-            last_rows=np.empty(size, np.int64),
-            contacts=np.empty((size, 2), np.int32),
-            parts=np.empty((size, 2), np.int32),
-            changed=np.empty(size, np.bool_),
-            free=np.arange(size - 1, -1, -1, dtype=np.int32),
-        ),
-        contacts=Contacts(
-            others=np.empty(len(contacts), np.int32),
-            lengths=np.empty(len(contacts), np.int64),
-            places=np.empty(len(contacts), np.int64),
-            following=contacts,
-        ),
-        parts=Parts(numbers=np.empty(size, np.int64), following=parts),
-        found=_new_found(size),
-        counts=counts,
-    )
+    nodes, contacts = np.zeros(size, NODE), np.zeros(CONTACTS_PER_PIXEL * size, CONTACT)
+    parts = np.zeros(size, PART)
+    nodes["parent"], nodes["free"] = NONE, np.arange(size - 1, -1, -1)
+    contacts["following"] = np.arange(1, len(contacts) + 1)
+    parts["following"] = np.arange(1, size + 1)
+    return Graph(nodes, contacts, parts, _new_found(size), counts)
 
 
-def _new_found(parts: int) -> Found:
+def _new_found(parts: int) -> Records:
     # What all parts tell fits in twice over: once from sweeping, once from rows after it.
-    return Found(
-        numbers=np.empty(2 * parts, np.int64),
-        classes=np.empty(2 * parts, np.int32),
-        begun=np.empty(2 * parts, np.int32),
-    )
+    return np.zeros(2 * parts, FOUND)
 
 
-@compiled
+@inlined
 def has_room(graph: Graph, width: int) -> bool:
     """Whether a row of `width` pixels fits in, whatever it holds."""
-    counts, parts = graph.counts, len(graph.parts.numbers)
-    return (
+    counts, parts = graph.counts, len(graph.parts)
+    fits: bool = (
         counts[FREE_NODES] >= width
         and counts[FREE_CONTACTS] >= CONTACTS_PER_PIXEL * width
         and counts[FREE_PARTS] >= width
         and counts[CHANGES] <= parts
-        and counts[BEGUN] + width <= len(graph.found.begun)
+        and counts[BEGUN] + width <= len(graph.found)
     )
+    return fits
 
 
 @compiled
@@ -103,26 +82,26 @@ def free_nodes(graph: Graph, frontier: Ints) -> None:
         frontier: Nodes of the runs in the last row, changed in place; NONE for nodata.
     """
     nodes = graph.nodes
-    count = len(nodes.parents)
+    count = len(nodes)
     used = np.zeros(count, np.bool_)
     latest, calls = np.empty(count, np.int32), np.full(count, NONE, np.int32)
     for place in range(len(frontier)):
         if frontier[place] != NONE:
-            frontier[place] = find(nodes.parents, frontier[place])
+            frontier[place] = root_of(nodes, frontier[place])
             used[frontier[place]] = True
     for node in range(count):
-        if nodes.parents[node] == node and not is_settled(graph, node):
+        if nodes[node].parent == node and not is_settled(graph, node):
             tidy_contacts(graph, node, latest, calls, node)
             used[node] = True
-            contact = nodes.contacts[node, 0]
+            contact = nodes[node].first_contact
             while contact != NONE:
-                used[graph.contacts.others[contact]] = True
-                contact = graph.contacts.following[contact]
+                used[graph.contacts[contact].other] = True
+                contact = graph.contacts[contact].following
     free = 0
     for node in range(count - 1, -1, -1):
         if not used[node]:
-            nodes.parents[node] = NONE
-            nodes.free[free] = node
+            nodes[node].parent = NONE
+            nodes[free].free = node
             free += 1
     graph.counts[FREE_NODES] = free
 
@@ -136,9 +115,9 @@ def enlarged(graph: Graph, width: int) -> Graph:
     """
     counts = graph.counts
     for free, size, row in (
-        (FREE_NODES, len(graph.nodes.parents), width),
-        (FREE_PARTS, len(graph.parts.numbers), width),
-        (FREE_CONTACTS, len(graph.contacts.others), CONTACTS_PER_PIXEL * width),
+        (FREE_NODES, len(graph.nodes), width),
+        (FREE_PARTS, len(graph.parts), width),
+        (FREE_CONTACTS, len(graph.contacts), CONTACTS_PER_PIXEL * width),
     ):
         if counts[free] < max(size // 2, row):
             graph = _ENLARGE[free](graph)
@@ -146,36 +125,35 @@ def enlarged(graph: Graph, width: int) -> Graph:
 
 
 def _more_nodes(graph: Graph) -> Graph:
-    nodes, counts = graph.nodes, graph.counts
-    size, free = len(nodes.parents), int(counts[FREE_NODES])
-    added = [np.concatenate([old, np.full_like(old, NONE)]) for old in nodes]
-    larger = Nodes(*added)
-    larger.free[free : free + size] = np.arange(2 * size - 1, size - 1, -1)
+    old, counts = graph.nodes, graph.counts
+    size, free = len(old), int(counts[FREE_NODES])
+    nodes = np.concatenate([old, np.zeros_like(old)])
+    nodes["parent"][size:] = NONE
+    nodes["free"][free : free + size] = np.arange(2 * size - 1, size - 1, -1)
     counts[FREE_NODES] += size
-    return graph._replace(nodes=larger)
+    return graph._replace(nodes=nodes)
 
 
 def _more_contacts(graph: Graph) -> Graph:
-    old, size = graph.contacts, len(graph.contacts.others)
-    larger = Contacts(*(np.concatenate([each, np.empty_like(each)]) for each in old))
-    _put_free(larger.following, size, graph.counts, FREE_CONTACT)
-    graph.counts[FREE_CONTACTS] += size
-    return graph._replace(contacts=larger)
+    contacts = _longer_list(graph.contacts, graph.counts, FREE_CONTACT)
+    graph.counts[FREE_CONTACTS] += len(graph.contacts)
+    return graph._replace(contacts=contacts)
 
 
 def _more_parts(graph: Graph) -> Graph:
-    old, size = graph.parts, len(graph.parts.numbers)
-    larger = Parts(*(np.concatenate([each, np.empty_like(each)]) for each in old))
-    _put_free(larger.following, size, graph.counts, FREE_PART)
-    graph.counts[FREE_PARTS] += size
-    return graph._replace(parts=larger, found=_new_found(2 * size))
+    parts = _longer_list(graph.parts, graph.counts, FREE_PART)
+    graph.counts[FREE_PARTS] += len(graph.parts)
+    return graph._replace(parts=parts, found=_new_found(len(parts)))
 
 
-def _put_free(following: Ints, size: int, counts: Longs, first: int) -> None:
-    """Put the entries from `size` on before the list of those that are free already."""
-    following[size:] = np.arange(size + 1, 2 * size + 1)
-    following[-1] = counts[first]
+def _longer_list(entries: Records, counts: Longs, first: int) -> Records:
+    """Twice as many entries, the new ones before the list of those that are free already."""
+    size = len(entries)
+    longer = np.concatenate([entries, np.zeros_like(entries)])
+    longer["following"][size:] = np.arange(size + 1, 2 * size + 1)
+    longer["following"][-1] = counts[first]
     counts[first] = size
+    return longer
 
 
 _ENLARGE = {FREE_NODES: _more_nodes, FREE_PARTS: _more_parts, FREE_CONTACTS: _more_contacts}

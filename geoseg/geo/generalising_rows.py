@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.geo.compiled import compiled
+from geoseg.geo.compiled import inlined
 from geoseg.geo.generalising_graph import (
     NONE,
     Graph,
@@ -22,11 +22,11 @@ from geoseg.geo.generalising_graph import (
     begin_region,
     grow,
     is_settled,
+    root_of,
     settle,
     unite,
 )
 from geoseg.geo.generalising_room import has_room
-from geoseg.geo.region_stream import find
 
 
 class Measures(NamedTuple):
@@ -84,7 +84,7 @@ class Runs(NamedTuple):
         return self.nodes[side, : self.counts[side]]
 
 
-@compiled
+@inlined
 def push_rows(
     graph: Graph,
     runs: Runs,
@@ -119,7 +119,7 @@ def push_rows(
     return row
 
 
-@compiled
+@inlined
 def _find_runs(runs: Runs, values: npt.NDArray[Any], nodata: int) -> None:
     side = 1 - runs.counts[2]
     runs.counts[2] = side
@@ -134,7 +134,7 @@ def _find_runs(runs: Runs, values: npt.NDArray[Any], nodata: int) -> None:
     runs.counts[side] = count
 
 
-@compiled
+@inlined
 def _put_runs(graph: Graph, runs: Runs, area: int, row: int) -> None:
     """Find the region of each run in the last row, and add the run to it."""
     side, above = runs.counts[2], 0
@@ -144,7 +144,7 @@ def _put_runs(graph: Graph, runs: Runs, area: int, row: int) -> None:
         root = NONE
         while above < runs.counts[old] and runs.begins[old, above] < end:
             if runs.classes[old, above] == runs.classes[side, run] and runs.nodes[side, run] >= 0:
-                other = find(graph.nodes.parents, runs.nodes[old, above])
+                other = root_of(graph.nodes, runs.nodes[old, above])
                 root = _joined(graph, root, other)
             if runs.begins[old, above + 1] > end:
                 break
@@ -152,21 +152,21 @@ def _put_runs(graph: Graph, runs: Runs, area: int, row: int) -> None:
         if runs.nodes[side, run] != NONE:
             if root == NONE:
                 root = begin_region(graph, runs.classes[side, run], row * width + begin)
-            graph.nodes.last_rows[root] = row
+            graph.nodes[root].last_row = row
             grow(graph, root, end - begin, (end - begin) * area)
             runs.nodes[side, run] = root
 
 
-@compiled
+@inlined
 def _joined(graph: Graph, root: int, other: int) -> int:
-    if root == NONE:  # noqa: SIM108 (numba unites types in branches only)
+    if root == NONE:
         root = other
     elif root != other:
         root = unite(graph, root, other)
     return root
 
 
-@compiled
+@inlined
 def _join_row(graph: Graph, runs: Runs, length: int, first: int) -> None:
     """Note the borders between runs of the last row; `first` is the row's first pixel."""
     side = runs.counts[2]
@@ -176,7 +176,7 @@ def _join_row(graph: Graph, runs: Runs, length: int, first: int) -> None:
         _note_border(graph, pair, length, (place - 1, place))
 
 
-@compiled
+@inlined
 def _join_rows(graph: Graph, runs: Runs, length: int, first: int) -> None:
     """Note the borders between runs of the last row and of the one before it."""
     side, upper, lower = runs.counts[2], 0, 0
@@ -193,19 +193,19 @@ def _join_rows(graph: Graph, runs: Runs, length: int, first: int) -> None:
         lower += lower_end <= upper_end
 
 
-@compiled
+@inlined
 def _note_border(graph: Graph, pair: tuple[int, int], length: int, places: tuple[int, int]) -> None:
     """List a border on those of its sides that are not settled; a side may be nodata."""
     if pair[0] == NONE or pair[1] == NONE:
         return
-    one, other = find(graph.nodes.parents, pair[0]), find(graph.nodes.parents, pair[1])
+    one, other = root_of(graph.nodes, pair[0]), root_of(graph.nodes, pair[1])
     if not is_settled(graph, one):
         add_contact(graph, one, other, length, places[1])
     if not is_settled(graph, other):
         add_contact(graph, other, one, length, places[0])
 
 
-@compiled
+@inlined
 def _settle_open(graph: Graph, runs: Runs, is_edge_row: bool) -> None:  # noqa: FBT001 (compiled)
     """Settle what touches nodata or the edge in the last row, or nodata above or below it."""
     side, above = runs.counts[2], 0
@@ -226,8 +226,8 @@ def _settle_open(graph: Graph, runs: Runs, is_edge_row: bool) -> None:  # noqa: 
             _settle_node(graph, runs.nodes[side, run])
 
 
-@compiled
+@inlined
 def _settle_node(graph: Graph, node: int) -> None:
-    root = find(graph.nodes.parents, node)
+    root = root_of(graph.nodes, node)
     if not is_settled(graph, root):
         settle(graph, root)

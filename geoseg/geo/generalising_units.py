@@ -62,12 +62,11 @@ def _sides(grid: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]
     if grid.crs is None or area_crs(grid.crs) == grid.crs:
         along_row, along_col = grid.res
         return np.full(grid.height + 1, along_row), np.full(grid.height, along_col)
-    rows, col = np.arange(grid.height + 1), grid.width / 2
+    t, rows, col = grid.transform, np.arange(grid.height + 1), grid.width / 2
+    xs, ys = t.a * col + t.b * rows + t.c, t.d * col + t.e * rows + t.f
     to_degrees = Transformer.from_crs(grid.crs, CRS.from_epsg(4326), always_xy=True)
-    lons, lats = to_degrees.transform(*(grid.transform @ (np.full(len(rows), col), rows)))
-    next_lons, next_lats = to_degrees.transform(
-        *(grid.transform @ (np.full(len(rows), col + 1), rows))
-    )
+    lons, lats = to_degrees.transform(xs, ys)
+    next_lons, next_lats = to_degrees.transform(xs + t.a, ys + t.d)
     geod = Geod(ellps="WGS84")
     # Global grids that are registered by centres reach beyond the poles.
     lats, next_lats = np.clip(lats, -90, 90), np.clip(next_lats, -90, 90)
