@@ -18,3 +18,12 @@ def compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _R
     and do not depend on how the work is cut.
     """
     return cast("Callable[_Arguments, _Result]", numba.njit(cache=True, nogil=True)(function))
+
+
+def inlined(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Compile a function that makes no arrays into the compiled functions that call it.
+
+    Handing over many arrays, and counting who refers to them, would take longer than the work.
+    """
+    options = {"cache": True, "nogil": True, "forceinline": True, "_nrt": False}
+    return cast("Callable[_Arguments, _Result]", numba.njit(**options)(function))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.geo.compiled import compiled
+from geoseg.geo.compiled import compiled, inlined
 
 Longs = npt.NDArray[np.int64]
 Ints = npt.NDArray[np.int32]
@@ -159,7 +159,7 @@ class RegionStream:
         return numbers
 
 
-@compiled
+@inlined
 def find(parents: Ints, slot: int) -> int:
     """The slot that a slot has been merged into in the end; paths are halved on the way."""
     while parents[slot] != slot:
@@ -168,7 +168,7 @@ def find(parents: Ints, slot: int) -> int:
     return slot
 
 
-@compiled
+@inlined
 def label_row(
     slots: Slots,
     row: int,
@@ -212,7 +212,7 @@ def label_row(
     return merges
 
 
-@compiled
+@inlined
 def _take(slots: Slots) -> int:
     """Give a new region a slot and a number."""
     slots.counts[FREE] -= 1
@@ -223,14 +223,14 @@ def _take(slots: Slots) -> int:
     return slot
 
 
-@compiled
+@inlined
 def release(slots: Slots, slot: int) -> None:
     """Make a slot free for another region."""
     slots.free[slots.counts[FREE]] = slot
     slots.counts[FREE] += 1
 
 
-@compiled
+@inlined
 def end_regions(slots: Slots, row: int, labels: Ints, ended: Ints) -> int:
     """Find the regions of a row that do not reach the next one.
 
@@ -255,7 +255,7 @@ def end_regions(slots: Slots, row: int, labels: Ints, ended: Ints) -> int:
     return ends
 
 
-@compiled
+@inlined
 def settle_row(slots: Slots, labels: Ints, merged: Ints) -> None:
     """Put the final slots into a labelled row, and free those that were merged in it.
 

@@ -6,7 +6,7 @@ neighbouring pixels, so wherever two ends meet, one is a head and the other a ta
 
 from __future__ import annotations
 
-from geoseg.geo.compiled import compiled
+from geoseg.geo.compiled import inlined
 from geoseg.geo.tracing_pools import (
     ARC,
     ARCS,
@@ -22,7 +22,7 @@ from geoseg.geo.tracing_pools import (
 )
 
 
-@compiled
+@inlined
 def new_vertex(vertices: Records, counts: Longs, col: int, row: int) -> int:
     """Take a free vertex."""
     place: int = counts[VERTEX]
@@ -33,7 +33,7 @@ def new_vertex(vertices: Records, counts: Longs, col: int, row: int) -> int:
     return place
 
 
-@compiled
+@inlined
 def new_arc(pools: Pools, col: int, row: int) -> int:
     """Begin an arc of one vertex, both of whose ends are on their way."""
     counts = pools.counts
@@ -48,7 +48,7 @@ def new_arc(pools: Pools, col: int, row: int) -> int:
     return place
 
 
-@compiled
+@inlined
 def free_arc(pools: Pools, place: int) -> None:
     """Make an arc free, its vertices aside."""
     counts = pools.counts
@@ -57,7 +57,7 @@ def free_arc(pools: Pools, place: int) -> None:
     counts[ARCS] += 1
 
 
-@compiled
+@inlined
 def free_vertices(pools: Pools, place: int) -> None:
     """Make the vertices of an arc free."""
     arc, counts = pools.arcs[place], pools.counts
@@ -66,7 +66,7 @@ def free_vertices(pools: Pools, place: int) -> None:
     counts[VERTICES] += arc.count
 
 
-@compiled
+@inlined
 def extend(pools: Pools, place: int, at_tail: bool, col: int, row: int) -> None:  # noqa: FBT001
     """Give an arc another vertex at one of its ends."""
     vertices, arc = pools.vertices, pools.arcs[place]
@@ -84,7 +84,7 @@ def extend(pools: Pools, place: int, at_tail: bool, col: int, row: int) -> None:
         arc.first = vertex
 
 
-@compiled
+@inlined
 def descend(pools: Pools, place: int, is_tail: bool, col: int) -> None:  # noqa: FBT001
     """Let an end of an arc come down in a column."""
     pools.down[col] = place
@@ -94,7 +94,7 @@ def descend(pools: Pools, place: int, is_tail: bool, col: int) -> None:  # noqa:
         pools.arcs[place].head_col = col
 
 
-@compiled
+@inlined
 def end_at_node(pools: Pools, place: int, is_tail: bool, way: int) -> bool:  # noqa: FBT001
     """End an arc at a node, whose vertex it has already.
 
@@ -115,7 +115,7 @@ def end_at_node(pools: Pools, place: int, is_tail: bool, way: int) -> bool:  # n
     return bool(arc.tail_col == ENDED and arc.head_col == ENDED)
 
 
-@compiled
+@inlined
 def join(pools: Pools, tail: int, head: int, col: int, row: int) -> bool:
     """Join the last end of an arc to the first end of one, at a corner.
 
@@ -148,7 +148,7 @@ def join(pools: Pools, tail: int, head: int, col: int, row: int) -> bool:
     return bool(arc.tail_col == ENDED and arc.head_col == ENDED)
 
 
-@compiled
+@inlined
 def _close(pools: Pools, place: int) -> None:
     """Make a ring of an arc that has met itself: from its first corner in raster order."""
     vertices, arc = pools.vertices, pools.arcs[place]
@@ -166,7 +166,7 @@ def _close(pools: Pools, place: int) -> None:
     arc.count += 1
 
 
-@compiled
+@inlined
 def finish(pools: Pools, place: int, left: int, right: int, outer: bool) -> None:  # noqa: FBT001
     """Give a complete arc to the regions at its sides.
 
@@ -192,7 +192,7 @@ def finish(pools: Pools, place: int, left: int, right: int, outer: bool) -> None
         pools.counts[FINISHED] += 1
 
 
-@compiled
+@inlined
 def append_half(pools: Pools, slot: int, half: int) -> None:
     """Give a region one more half arc."""
     region = pools.regions[slot]
@@ -205,7 +205,7 @@ def append_half(pools: Pools, slot: int, half: int) -> None:
     region.halves += 1
 
 
-@compiled
+@inlined
 def set_next_half(arcs: Records, half: int, following: int) -> None:
     """Set which half arc follows another one in the list of their region."""
     if half & 1:
@@ -214,7 +214,7 @@ def set_next_half(arcs: Records, half: int, following: int) -> None:
         arcs[half >> 1].next_left = following
 
 
-@compiled
+@inlined
 def next_half(arcs: Records, half: int) -> int:
     """Which half arc follows another one in the list of their region; -1 at its end."""
     following: int = arcs[half >> 1].next_right if half & 1 else arcs[half >> 1].next_left

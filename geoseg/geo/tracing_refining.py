@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.geo.compiled import compiled
+from geoseg.geo.compiled import compiled, inlined
 from geoseg.geo.polygon_batch import Refiner
 from geoseg.geo.tracing_arcs import free_vertices, new_vertex
 from geoseg.geo.tracing_pools import (
@@ -65,7 +65,7 @@ def _gather(pools: Pools, arcs: Ints) -> tuple[Floats, Longs, npt.NDArray[np.boo
     return coords, offsets, closed
 
 
-@compiled
+@inlined
 def _scatter(pools: Pools, arcs: Ints, coords: Floats, offsets: Longs) -> None:
     """Give arcs other vertices."""
     for place in range(len(arcs)):
@@ -83,7 +83,7 @@ def _scatter(pools: Pools, arcs: Ints, coords: Floats, offsets: Longs) -> None:
         arc.last = before
 
 
-@compiled
+@inlined
 def _first_needed(pools: Pools, next_row: int) -> int:
     """The first row of corners that an arc spans which is open and will be refined."""
     values = pools.values[0]

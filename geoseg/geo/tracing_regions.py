@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.geo.compiled import compiled
+from geoseg.geo.compiled import compiled, inlined
 from geoseg.geo.region_stream import end_regions, find, label_row, release
 from geoseg.geo.tracing_arcs import free_arc, free_vertices, next_half, set_next_half
 from geoseg.geo.tracing_pools import (
@@ -45,7 +45,7 @@ def label(pools: Pools, row: int) -> None:
         release(pools.slots, merged[place, 0])
 
 
-@compiled
+@inlined
 def _merge(pools: Pools, slot: int, into: int) -> None:
     """Add what is known of one region to another one, and clear it."""
     region, other = pools.regions[into], pools.regions[slot]
@@ -70,7 +70,7 @@ def _merge(pools: Pools, slot: int, into: int) -> None:
     clear(pools, slot)
 
 
-@compiled
+@inlined
 def clear(pools: Pools, slot: int) -> None:
     """Make the record of a region that of none."""
     region = pools.regions[slot]
@@ -80,7 +80,7 @@ def clear(pools: Pools, slot: int) -> None:
     pools.tallies[slot] = 0
 
 
-@compiled
+@inlined
 def sum_up(pools: Pools, fields: npt.NDArray[np.float32], area: float, keep: Longs) -> None:
     """Add the labelled row to its regions.
 
@@ -110,7 +110,7 @@ def sum_up(pools: Pools, fields: npt.NDArray[np.float32], area: float, keep: Lon
                     pools.tallies[slot, field] += 1
 
 
-@compiled
+@inlined
 def _is_kept(value: int, keep: Longs) -> bool:
     if value == OUTSIDE:
         return False
@@ -120,7 +120,7 @@ def _is_kept(value: int, keep: Longs) -> bool:
     return len(keep) == 0
 
 
-@compiled
+@inlined
 def touch(pools: Pools, slot: int, other: int) -> None:
     """Make two regions that touch at a corner parts of one group."""
     if slot == other or not pools.regions[slot].kept:
@@ -130,7 +130,7 @@ def touch(pools: Pools, slot: int, other: int) -> None:
     _join_groups(pools, group, more)
 
 
-@compiled
+@inlined
 def _group_of(pools: Pools, slot: int) -> int:
     """The group of a region that is not closed; a new one where it has none."""
     region = pools.regions[slot]
@@ -149,7 +149,7 @@ def _group_of(pools: Pools, slot: int) -> int:
     return found
 
 
-@compiled
+@inlined
 def _find_group(pools: Pools, place: int) -> int:
     groups = pools.groups
     while groups[place].parent != place:
@@ -158,7 +158,7 @@ def _find_group(pools: Pools, place: int) -> int:
     return place
 
 
-@compiled
+@inlined
 def _join_groups(pools: Pools, place: int, other: int) -> int:
     """Make two groups one; the second goes on as a member of the first."""
     place, other = _find_group(pools, place), _find_group(pools, other)
@@ -179,7 +179,7 @@ def _join_groups(pools: Pools, place: int, other: int) -> int:
     return place
 
 
-@compiled
+@inlined
 def ended_above(pools: Pools, row: int, ended: Ints) -> int:
     """Find the regions that do not reach a row; how many `ended` holds then."""
     if row == 0:
@@ -187,7 +187,7 @@ def ended_above(pools: Pools, row: int, ended: Ints) -> int:
     return end_regions(pools.slots, row, pools.labels[0, 1 : len(pools.down)], ended)
 
 
-@compiled
+@inlined
 def close(pools: Pools, row: int, ended: Ints) -> None:
     """Put regions that are complete where they wait to be written; drop those not kept.
 
@@ -206,14 +206,14 @@ def close(pools: Pools, row: int, ended: Ints) -> None:
             _close_part(pools, slot, row)
 
 
-@compiled
+@inlined
 def _wait(pools: Pools, slot: int, row: int, lead: int) -> None:
     waiting = pools.closed[pools.counts[CLOSED]]
     waiting.slot, waiting.row, waiting.lead = slot, row, lead
     pools.counts[CLOSED] += 1
 
 
-@compiled
+@inlined
 def _close_part(pools: Pools, slot: int, row: int) -> None:
     """Close a part of a group, and the group with its last part."""
     place = _find_group(pools, pools.regions[slot].group)
@@ -240,7 +240,7 @@ def _close_part(pools: Pools, slot: int, row: int) -> None:
         place = following
 
 
-@compiled
+@inlined
 def drop(pools: Pools, slot: int) -> None:
     """Forget a region, and the arcs that nobody else is going to use."""
     half = pools.regions[slot].first_half

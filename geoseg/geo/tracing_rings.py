@@ -6,13 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geoseg.geo.compiled import compiled
+from geoseg.geo.compiled import compiled, inlined
 from geoseg.geo.tracing_arcs import next_half
 from geoseg.geo.tracing_pools import NOWHERE, Floats, Ints, Longs, Pools
 from geoseg.geo.tracing_regions import drop
 
 _FEW = 8
 """Half arcs that are compared one by one; of more, a hash table is made."""
+
+
+_GOLDEN = -7046029254386353131
+"""2**64 over the golden ratio as a signed integer: its multiples are scattered evenly."""
 
 
 class _Room(NamedTuple):
@@ -64,7 +68,7 @@ def assemble(pools: Pools, slots: Ints) -> tuple[Floats, Longs, Longs]:
     return coords[:size], ring_offsets[: rings + 1], polygon_offsets
 
 
-@compiled
+@inlined
 def _measure(pools: Pools, slots: Ints) -> tuple[int, int, int]:
     """The most half arcs of a region, all of them, and at most how many vertices they have."""
     most = halves = points = 0
@@ -93,7 +97,7 @@ def _make_room(most: int) -> _Room:
     )
 
 
-@compiled
+@inlined
 def _collect(pools: Pools, slot: int, room: _Room) -> int:
     """List the half arcs of a region, and where each leaves; how many there are."""
     count, half = 0, pools.regions[slot].first_half
@@ -105,7 +109,7 @@ def _collect(pools: Pools, slot: int, room: _Room) -> int:
     return count
 
 
-@compiled
+@inlined
 def _corner(pools: Pools, half: int, at_end: bool) -> int:  # noqa: FBT001
     """Corner times four plus direction where a half arc leaves, or where it arrives; or -1."""
     arc = pools.arcs[half >> 1]
@@ -120,7 +124,7 @@ def _corner(pools: Pools, half: int, at_end: bool) -> int:  # noqa: FBT001
     return (int(vertex.row) * len(pools.down) + int(vertex.col)) * 4 + way
 
 
-@compiled
+@inlined
 def _link(pools: Pools, room: _Room, count: int) -> None:
     """Find which half arc goes on where each one arrives.
 
@@ -152,12 +156,12 @@ def _link(pools: Pools, room: _Room, count: int) -> None:
         room.following[place] = found
 
 
-@compiled
+@inlined
 def _hash(begin: int, size: int) -> int:
-    return (begin ^ (begin >> 15) ^ (begin >> 31)) * 0x9E3779B1 >> 7 & (size - 1)
+    return (begin * _GOLDEN >> 24) & (size - 1)
 
 
-@compiled
+@inlined
 def _find(room: _Room, count: int, size: int, begin: int) -> int:
     """The half arc that leaves somewhere; -1 for none."""
     if size == 0:
@@ -173,7 +177,7 @@ def _find(room: _Room, count: int, size: int, begin: int) -> int:
     return -1
 
 
-@compiled
+@inlined
 def _order_rings(pools: Pools, room: _Room, count: int) -> int:
     """List the first half arcs of all rings, that of the shell first; how many there are."""
     room.seen[:count] = 0
@@ -197,7 +201,7 @@ def _order_rings(pools: Pools, room: _Room, count: int) -> int:
     return rings
 
 
-@compiled
+@inlined
 def _write_ring(pools: Pools, room: _Room, begin: int, coords: Floats, size: int) -> int:
     """Write the vertices of a ring from `size` on; where it ends."""
     first, place = size, begin
@@ -215,5 +219,5 @@ def _write_ring(pools: Pools, room: _Room, begin: int, coords: Floats, size: int
         place = room.following[place]
         if place == begin:
             break
-    coords[size] = coords[first]
+    coords[size, 0], coords[size, 1] = coords[first, 0], coords[first, 1]
     return size + 1

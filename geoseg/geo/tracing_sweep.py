@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.geo.arc_refining_guard import set_corner
-from geoseg.geo.compiled import compiled
+from geoseg.geo.compiled import compiled, inlined
 from geoseg.geo.region_stream import FREE
 from geoseg.geo.tracing_arcs import descend, end_at_node, extend, finish, join, new_arc
 from geoseg.geo.tracing_pools import ARCS, CLOSED, GROUPS, OUTSIDE, VERTICES, Floats, Longs, Pools
@@ -88,7 +88,7 @@ def trace_end(pools: Pools, row: int, by_corners: bool) -> bool:  # noqa: FBT001
     return True
 
 
-@compiled
+@inlined
 def _has_room(pools: Pools, row: int, by_corners: bool) -> bool:  # noqa: FBT001
     """Whether a row fits into the pools, however its pixels are."""
     corners, counts = len(pools.down), pools.counts
@@ -103,7 +103,7 @@ def _has_room(pools: Pools, row: int, by_corners: bool) -> bool:  # noqa: FBT001
     )
 
 
-@compiled
+@inlined
 def _sweep(pools: Pools, row: int, by_corners: bool) -> None:  # noqa: FBT001
     """Go along the corners above a row."""
     above, own = pools.values
@@ -126,7 +126,7 @@ def _sweep(pools: Pools, row: int, by_corners: bool) -> None:  # noqa: FBT001
                 _touch_corners(pools, col)
 
 
-@compiled
+@inlined
 def _turn(pools: Pools, row: int, col: int, along: int, comes: tuple[bool, bool]) -> int:
     """Turn a border at a corner; what is on its way along the row afterwards."""
     above, own = pools.values
@@ -151,7 +151,7 @@ def _turn(pools: Pools, row: int, col: int, along: int, comes: tuple[bool, bool]
     return arc
 
 
-@compiled
+@inlined
 def _end_arcs(pools: Pools, row: int, col: int, along: int, comes: tuple[bool, bool]) -> None:
     """End the arcs that come to a node from the north and from the west."""
     above, own = pools.values
@@ -169,7 +169,7 @@ def _end_arcs(pools: Pools, row: int, col: int, along: int, comes: tuple[bool, b
             _finish(pools, along, (0, col), (1, col), a > c)
 
 
-@compiled
+@inlined
 def _begin_arcs(pools: Pools, row: int, col: int, goes: tuple[bool, bool]) -> int:
     """Begin arcs that leave a node to the south and to the east; the one that goes east."""
     above, own = pools.values
@@ -188,7 +188,7 @@ def _begin_arcs(pools: Pools, row: int, col: int, goes: tuple[bool, bool]) -> in
     return arc
 
 
-@compiled
+@inlined
 def _finish(
     pools: Pools,
     arc: int,
@@ -202,7 +202,7 @@ def _finish(
     finish(pools, arc, pools.labels[left[0], left[1]], pools.labels[right[0], right[1]], outer)
 
 
-@compiled
+@inlined
 def _touch_corners(pools: Pools, col: int) -> None:
     """Group regions that meet themselves or each other across a corner."""
     above, own = pools.values
