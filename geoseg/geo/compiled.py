@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 
@@ -25,5 +25,5 @@ def inlined(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Re
 
     Handing over many arrays, and counting who refers to them, would take longer than the work.
     """
-    options = {"cache": True, "nogil": True, "forceinline": True, "_nrt": False}
+    options: dict[str, Any] = {"cache": True, "nogil": True, "forceinline": True, "_nrt": False}
     return cast("Callable[_Arguments, _Result]", numba.njit(**options)(function))
