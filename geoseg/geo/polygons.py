@@ -11,13 +11,13 @@ from typing import Any
 import geopandas
 import numpy as np
 import numpy.typing as npt
-import shapely
 
+from geoseg.geo.arc_refining import ArcRefining
+from geoseg.geo.class_rows import ArrayRows
 from geoseg.geo.classes import check_classes
 from geoseg.geo.grid import Grid
-from geoseg.geo.measures import polygon_areas, polygon_perimeters, ring_perimeters
-from geoseg.geo.regions import Regions, label_regions
-from geoseg.geo.rings import Rings, trace_rings
+from geoseg.geo.polygon_batch import PolygonBatch
+from geoseg.geo.tracing import trace_polygons
 
 
 def polygonize(
@@ -26,7 +26,8 @@ def polygonize(
     """Turn every 4-connected region of equal value into one polygon.
 
     The polygons form a valid coverage: where three or more meet, all have the vertex. Without
-    `simplify` they follow the sides of the pixels exactly.
+    `simplify` they follow the sides of the pixels exactly. `trace_polygons` does the same for
+    rasters that do not fit into memory.
 
     Args:
         values: (height, width) integers.
@@ -36,70 +37,28 @@ def polygonize(
             keeps shared borders shared and the coverage's outer border as it is; 0 for none.
 
     Returns:
-        One row per region, in the order of their first pixels: `class_id` (its value),
-        `area_m2` and `perim_m` (true; in pixels where there is no CRS), geometry in the
-        grid's CRS. The index is the region's number in `label_regions`.
+        One row per region, in the order of their last rows, then of their first pixels:
+        `class_id` (its value), `area_m2` and `perim_m` (true; in pixels where there is no CRS),
+        geometry in the grid's CRS.
 
     Raises:
         SceneError: If the values are not integers.
     """
     check_classes(values.dtype)
-    regions = label_regions(values, grid.row_areas())
-    return polygonize_regions(regions, grid, nodata, simplify=simplify)
-
-
-def polygonize_regions(
-    regions: Regions, grid: Grid, nodata: int | None = None, *, simplify: float = 0.0
-) -> geopandas.GeoDataFrame:
-    """Turn labelled regions into polygons, as `polygonize` does.
-
-    Args:
-        regions: The regions of a class raster.
-        grid: The pixels' grid.
-        nodata: Value that never becomes a polygon.
-        simplify: Tolerance in metres (pixels where there is no CRS); 0 for none.
-    """
-    numbers = np.arange(1, len(regions.values))
-    if nodata is not None:
-        numbers = numbers[regions.values[1:] != nodata]
-    rings = trace_rings(regions.labels)
-    if simplify > 0:
-        polygons = _simplified(rings.polygons()[numbers - 1], grid, simplify)
-        areas, perimeters = polygon_areas(polygons, grid), polygon_perimeters(polygons, grid)
-    else:
-        polygons = _on_ground(rings, grid)[numbers - 1]
-        by_ring = ring_perimeters(rings.coords.astype(np.float64), rings.offsets, grid)
-        perimeters = np.bincount(rings.labels, by_ring, len(regions.values))[numbers].astype(float)
-        areas = regions.areas[numbers]
-    return geopandas.GeoDataFrame(
-        {
-            "class_id": regions.values[numbers].astype(np.int32),
-            "area_m2": areas,
-            "perim_m": perimeters,
-        },
-        geometry=polygons,
-        crs=None if grid.crs is None else grid.crs.to_wkt(),
-        index=numbers,
+    refining = ArcRefining(tolerance=simplify / grid.ground_resolution()) if simplify > 0 else None
+    traced = trace_polygons(
+        ArrayRows(values), row_areas=grid.row_areas(), nodata=nodata, refine=refining
     )
-
-
-def _on_ground(rings: Rings, grid: Grid) -> npt.NDArray[Any]:
-    """Polygons of the rings in the grid's CRS."""
-    return rings.polygons(lambda coords: _to_ground(coords, grid))
-
-
-def _simplified(polygons: npt.NDArray[Any], grid: Grid, tolerance: float) -> npt.NDArray[Any]:
-    """Simplify a coverage in pixel coordinates, then bring it to the ground."""
-    pixels = tolerance / grid.ground_resolution()
-    simple = shapely.coverage_simplify(polygons, pixels, simplify_boundary=False)
-    moved: npt.NDArray[Any] = shapely.transform(simple, lambda coords: _to_ground(coords, grid))
-    return moved
-
-
-def _to_ground(coords: npt.NDArray[Any], grid: Grid) -> npt.NDArray[np.float64]:
-    t = grid.transform
-    cols, rows = coords[:, 0], coords[:, 1]
-    ground = np.empty((len(coords), 2), np.float64)
-    ground[:, 0] = t.a * cols + t.b * rows + t.c
-    ground[:, 1] = t.d * cols + t.e * rows + t.f
-    return ground
+    batches = list(traced)
+    if batches:
+        batch = PolygonBatch.concatenate(batches)
+        areas, perimeters = batch.measured(grid)
+        class_ids, geometries = batch.class_ids, batch.geometries(grid)
+    else:
+        areas = perimeters = np.zeros(0)
+        class_ids, geometries = np.zeros(0, np.int32), np.zeros(0, object)
+    return geopandas.GeoDataFrame(
+        {"class_id": class_ids, "area_m2": areas, "perim_m": perimeters},
+        geometry=geometries,
+        crs=None if grid.crs is None else grid.crs.to_wkt(),
+    )
