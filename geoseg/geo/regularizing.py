@@ -11,6 +11,7 @@ polygons that were not handed in with them.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numba
@@ -41,6 +42,10 @@ ATTEMPTS = (
 )
 """Degrees of detail, in pixels: how far corners must stand out for sides to tell a direction, how
 far to make walls, and the shortest wall."""
+
+ROUGHEST = 0.08
+"""How far corners must stand out at most to tell a direction, by the side of a square as large as
+the outline's box: circles seen too roughly are squares."""
 
 WALL_PRICE = 4.0
 """Pixels of area by which an outline must come closer to what it was for each wall more."""
@@ -113,7 +118,7 @@ def _rebuild_all(
     Returns:
         Vertices, where each ring begins, and how well each shell's sides agree.
     """
-    rough, tolerance, shortest = detail
+    _, tolerance, shortest = detail
     # Corners are found among the vertices, so walls are no more; a rectangle has five.
     found = np.empty((len(coords) + 5 * len(rings), 2), np.float64)
     ends = np.zeros(len(rings), np.int64)
@@ -125,12 +130,18 @@ def _rebuild_all(
             ring = coords[rings[number] : rings[number + 1] - 1]
             corners = find_corners(ring, tolerance)
             if number == shells[polygon]:
+                rough = min(detail[0], max(1.0, ROUGHEST * math.sqrt(_box_area(ring))))
                 angle, agreements[polygon] = find_direction(ring, find_corners(ring, rough))
             walls = rebuild(ring, corners, angle, shortest)
             found[size : size + len(walls)] = walls
             size += len(walls)
             ends[number + 1] = size
     return found[:size].copy(), ends, agreements
+
+
+@numba.njit(cache=True, nogil=True)
+def _box_area(ring: Floats) -> float:
+    return float(np.ptp(ring[:, 0]) * np.ptp(ring[:, 1]))
 
 
 @numba.njit(cache=True, nogil=True)
