@@ -50,7 +50,7 @@ def find_geoseg(setting: str, environ: Mapping[str, str]) -> str:
     found = shutil.which("geoseg", path=environ.get("PATH"))
     if found is None:
         problem = "The command geoseg was not found."
-        raise NotFoundError(f"{problem} Choose it in Plugins > geoseg > Choose the command.")
+        raise NotFoundError(f"{problem} Choose it in Plugins > geoseg: choose the command.")
     return found
 
 

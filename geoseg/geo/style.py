@@ -108,13 +108,19 @@ def raster_qml(legend: Legend) -> str:
 
 
 def polygon_qml(legend: Legend, field: str = "class_id") -> str:
-    """The text of a QGIS style for polygons, coloured by the class value in `field`."""
+    """The text of a QGIS style for polygons, coloured by the class value in `field`.
+
+    Of the background only outlines are drawn.
+    """
     categories = [
         f'<category value="{entry.value}" label={quoteattr(entry.name)} symbol="{index}" '
         'render="true" type="long"/>'
         for index, entry in enumerate(legend.classes)
     ]
-    symbols = [_fill_symbol(index, rgb) for index, rgb in enumerate(legend.colors)]
+    symbols = [
+        _fill_symbol(index, (*rgb, _alpha(entry, legend)))
+        for index, (entry, rgb) in enumerate(zip(legend.classes, legend.colors, strict=True))
+    ]
     return "\n".join(
         [
             _DOCTYPE,
@@ -155,13 +161,12 @@ def _table_row(entry: LegendClass, legend: Legend, count: int) -> str:
     return "".join(f"<F>{cell}</F>" for cell in cells)
 
 
-def _fill_symbol(index: int, rgb: tuple[int, int, int]) -> str:
-    color = ",".join(str(part) for part in rgb)
+def _fill_symbol(index: int, rgba: tuple[int, int, int, int]) -> str:
     options = {
-        "color": f"{color},255",
+        "color": ",".join(str(part) for part in rgba),
         "outline_color": _OUTLINE,
         "outline_style": "solid",
-        "outline_width": "0.1",
+        "outline_width": "0.2",
         "outline_width_unit": "MM",
         "style": "solid",
     }

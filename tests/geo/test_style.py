@@ -79,5 +79,5 @@ def test_polygon_style_names_every_class():
     categories = [(n.get("value"), n.get("label")) for n in root.iter("category")]
     assert categories == [("0", "background"), ("1", 'tile & "slate" <roof>'), ("5", "Straße")]
     colors = [n.get("value") for n in root.iter("Option") if n.get("name") == "color"]
-    assert colors == ["0,0,0,255", "220,30,30,255", "0,255,127,255"]
+    assert colors == ["0,0,0,0", "220,30,30,255", "0,255,127,255"]
     assert root.find("renderer-v2").get("attr") == "class_id"
