@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +31,14 @@ _COMPARE = click.option(
     "--compare", metavar="P.png", help="Draw the first images before and after."
 )
 _SEVERAL = "LABELS..."
+
+
+def _recoding(command: Callable[..., None]) -> Callable[..., None]:
+    """The last options of both `to-index` and `to-color`, in this order."""
+    shared = (_COMPARE, _FORMAT, options.assume_crs, options.jobs)
+    for option in reversed((*shared, options.as_json, options.messages)):
+        command = option(command)
+    return command
 
 
 def _pair(text: str) -> tuple[int, int]:
@@ -66,12 +75,7 @@ def command() -> None:
 )
 @_IGNORE_COLOR
 @click.option("--variable", metavar="NAME", help="Array of .mat files, such as GTcls.Segmentation.")
-@_COMPARE
-@_FORMAT
-@options.assume_crs
-@options.jobs
-@options.as_json
-@options.messages
+@_recoding
 def to_index_command(
     labels: tuple[str, ...],
     output: Path,
@@ -110,12 +114,7 @@ def to_index_command(
 )
 @_IGNORE_COLOR
 @click.option("--gray", is_flag=True, help="Write grays as one band.")
-@_COMPARE
-@_FORMAT
-@options.assume_crs
-@options.jobs
-@options.as_json
-@options.messages
+@_recoding
 def to_color_command(
     labels: tuple[str, ...],
     output: Path,
