@@ -17,6 +17,7 @@ from geoseg.errors import ConfigError, LabelError
 from geoseg.geo.calibrating import Calibrator, find_probabilities
 from geoseg.geo.classes import legend_of_classes, open_classes, strips
 from geoseg.geo.comparing import Comparer, Comparison
+from geoseg.geo.gdal import limit_block_cache
 from geoseg.geo.judging import Judge, Question
 from geoseg.geo.label_agreement import check_grid, check_names
 from geoseg.geo.labels import LabelOptions, Labels, find_labels
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 REPORT = "report.json"
 """Name of the report in its folder."""
+
+_BLOCK_CACHE = 256 << 20
+"""Bytes of GDAL's decoded blocks, so that memory does not grow with the height of scenes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +145,7 @@ def evaluate(
     if labels is None and options.sample is None:
         raise ConfigError("--labels", "are missing, and there is no sample", "Give either")
     target = None if output is None else _check_target(Path(output), options)
+    limit_block_cache(_BLOCK_CACHE)
     paths = find_scenes(predictions)
     scenes = [open_classes(path, options.assume_crs) for path in paths]
     legend = legend_of_classes(scenes[0], options.legend)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from geoseg.errors import SceneError
-from geoseg.geo.calibration import CalibrationCounts, Shares
+from geoseg.geo.calibration import CalibrationCounts, Shares, unlike_one
 from geoseg.geo.gdal import is_remote
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
@@ -88,15 +88,13 @@ class Calibrator:
 
     def _check(self, shares: Shares, row: int) -> None:
         """Refuse what are no probabilities, with the numbers."""
-        sums = shares.sum(axis=0, dtype=np.float64)
         slack = _GAP + self._step / 2 * len(shares)
-        wrong = ~(np.abs(sums - 1) <= slack) | (shares.min(axis=0, initial=0) < -slack)
-        if wrong.any():
+        wrong, low, high = unlike_one(shares, slack)
+        if wrong:
             raise SceneError(
                 self._probabilities.scene.path,
-                f"its {len(shares)} bands sum to {sums[wrong].min():.4g} to "
-                f"{sums[wrong].max():.4g} in {np.count_nonzero(wrong)} of {len(sums)} pixels from "
-                f"row {row} on, probabilities of classes sum to 1",
+                f"its {len(shares)} bands sum to {low:.4g} to {high:.4g} in {wrong} of "
+                f"{shares.shape[1]} pixels from row {row} on, probabilities of classes sum to 1",
                 "Give the probabilities of exclusive classes; where they are scaled, the bands "
                 "must tell their scale",
             )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.geo.compiled import compiled
 from geoseg.geo.ratios import divide, mean_of
 
 Floats = npt.NDArray[np.float64]
@@ -56,24 +57,11 @@ class CalibrationCounts:
             least: The probability that stands for less, so that a logarithm exists: what is
                 stored as 0 may be anything below the smallest step.
         """
-        count, pixels = probabilities.shape
-        if not pixels:
-            return cls.empty(count)
-        winners = probabilities.argmax(axis=0)
-        winning = np.take_along_axis(probabilities, winners[None], axis=0)[0]
-        of_truth = np.take_along_axis(probabilities, reference[None].astype(np.intp), axis=0)[0]
-        truth = [reference == index for index in range(count)]
-        each = [_binned(p, t) for p, t in zip(probabilities, truth, strict=True)]
-        squares = [
-            float(np.square(p - t, dtype=np.float64).sum())
-            for p, t in zip(probabilities, truth, strict=True)
-        ]
-        return cls(
-            top=_binned(winning, winners == reference),
-            each=np.stack(each, axis=1),
-            squares=np.array(squares),
-            log_loss=-float(np.log(np.maximum(of_truth, least), dtype=np.float64).sum()),
+        counts = cls.empty(len(probabilities))
+        log_loss = _tally(
+            probabilities, reference, least, (counts.top, counts.each, counts.squares)
         )
+        return replace(counts, log_loss=log_loss)
 
     def __add__(self, other: Self) -> CalibrationCounts:
         """The counts of both."""
@@ -131,16 +119,59 @@ class CalibrationCounts:
         }
 
 
-def _binned(probabilities: Shares, hits: npt.NDArray[np.bool_]) -> Floats:
-    """(3, bins) pixels, their sum of probabilities, and hits."""
-    bins = np.clip((probabilities * np.float32(BINS)).astype(np.intp), 0, BINS - 1)
-    return np.stack(
-        [
-            np.bincount(bins, minlength=BINS).astype(np.float64),
-            np.bincount(bins, probabilities, BINS).astype(np.float64),
-            np.bincount(bins, hits, BINS).astype(np.float64),
-        ]
-    )
+@compiled
+def unlike_one(probabilities: Shares, slack: float) -> tuple[int, float, float]:
+    """Find pixels whose probabilities are none: they do not sum to one, or some are below 0.
+
+    Args:
+        probabilities: (C, n).
+        slack: By how much sums and zeros may be missed.
+
+    Returns:
+        How many there are, and the least and the greatest of their sums.
+    """
+    wrong, low, high = 0, np.inf, -np.inf
+    for pixel in range(probabilities.shape[1]):
+        total, least = 0.0, 0.0
+        for index in range(probabilities.shape[0]):
+            total += probabilities[index, pixel]
+            least = min(least, probabilities[index, pixel])
+        if not abs(total - 1) <= slack or least < -slack:
+            wrong += 1
+            low, high = min(low, total), max(high, total)
+    return wrong, low, high
+
+
+@compiled
+def _tally(
+    probabilities: Shares,
+    reference: npt.NDArray[Any],
+    least: float,
+    sums: tuple[Floats, Floats, Floats],
+) -> float:
+    """Add pixels to `top`, `each` and `squares` of `CalibrationCounts`; gives the log loss."""
+    top, each, squares = sums
+    count, pixels = probabilities.shape
+    log_loss = 0.0
+    for pixel in range(pixels):
+        winner = 0
+        for index in range(count):
+            share = probabilities[index, pixel]
+            if share > probabilities[winner, pixel]:
+                winner = index
+            truth = 1.0 if reference[pixel] == index else 0.0
+            place = min(max(int(share * BINS), 0), BINS - 1)
+            each[0, index, place] += 1
+            each[1, index, place] += share
+            each[2, index, place] += truth
+            squares[index] += (share - truth) ** 2
+        share = probabilities[winner, pixel]
+        place = min(max(int(share * BINS), 0), BINS - 1)
+        top[0, place] += 1
+        top[1, place] += share
+        top[2, place] += 1.0 if reference[pixel] == winner else 0.0
+        log_loss -= np.log(max(float(probabilities[reference[pixel], pixel]), least))
+    return log_loss
 
 
 def _gaps(binned: Floats) -> Floats:
