@@ -182,7 +182,7 @@ def test_the_face_names_the_same_for_type_checkers():
     assert homes == geoseg._HOMES
 
 
-@pytest.mark.parametrize("job", ["tile", "vectorize", "evaluate"])
+@pytest.mark.parametrize("job", ["tile", "vectorize", "evaluate", "sample"])
 def test_a_job_stays_a_function_when_its_module_is_imported(job):
     code = f"""
 import geoseg.{job}                       # the module first: it would take the name
