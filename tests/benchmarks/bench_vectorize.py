@@ -1,107 +1,186 @@
-"""Time `vectorize` against `rasterio.features.shapes`, both from GeoTIFF to GeoPackage.
+"""Time and peak memory of cutting class rasters into polygons, all from GeoTIFF to GeoPackage.
 
-Run: `python tests/benchmarks/bench_vectorize.py [--side 4096] [--repeats 3]`
+Usage: python tests/benchmarks/bench_vectorize.py [--sides 4096,10000] [--maps land-cover,noisy]
+           [--by geoseg,rasterio,gdal] [--repeats 3] [--gdal-python /usr/bin/python3]
+           [--json figures.json]
+
+`rasterio` is `rasterio.features.shapes`, geopandas and pyogrio; `gdal` is GDAL's own Polygonize
+into the layer, in one transaction, by a Python that has `osgeo`. All cut 4-connected regions, and
+must find as many. The maps repeat one of 4096 pixels, mirrored at its edges so that nothing ends
+there; of `salted` 3 %, of `noisy` 15 % of the pixels get another class, each by chance.
+
+Each run is a process of its own, whose peak resident memory the operating system tells (Linux).
+Its time begins when everything is imported and, of geoseg, the compiled code is loaded by a map of
+a few pixels. The tools take turns; the median of the repeats is told.
 """
 
+from __future__ import annotations
+
 import argparse
+import json
+import statistics
+import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
 
-import geopandas
 import numpy as np
 import rasterio
-import shapely
 from affine import Affine
-from rasterio import features
 from rasterio.crs import CRS
+from rasterio.windows import Window
 from scipy import ndimage
 
-from geoseg.geo.classes import legend_of_classes, open_classes
-from geoseg.geo.polygons import polygonize
-from geoseg.vectorize import VectorizeOptions, vectorize
-
-MAPS = {"land cover": 0.0, "3 % salt": 0.03, "15 % salt": 0.15}
+MAPS = {"land-cover": 0.0, "salted": 0.03, "noisy": 0.15}
 CLASSES = 5
+BASE, ROWS = 4096, 512
+
+TELL = """
+with open("/proc/self/status") as status:
+    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+print(json.dumps({"seconds": seconds, "polygons": polygons, "mebibytes": peak / 1024}))
+"""
+GEOSEG = """
+import json, sys, time
+from geoseg.vectorize import VectorizeOptions, vectorize
+small, source, target = sys.argv[1:]
+vectorize(small, target, VectorizeOptions(overwrite=True))
+start = time.perf_counter()
+polygons = vectorize(source, target, VectorizeOptions(overwrite=True)).polygons
+seconds = time.perf_counter() - start
+"""
+RASTERIO = """
+import json, sys, time
+import geopandas, rasterio, shapely
+from rasterio import features
+_, source, target = sys.argv[1:]
+start = time.perf_counter()
+with rasterio.open(source) as dataset:
+    values, transform, crs = dataset.read(1), dataset.transform, dataset.crs
+found = features.shapes(values, mask=values != 255, transform=transform)
+shapes, classes = zip(*((shapely.geometry.shape(s), int(v)) for s, v in found), strict=True)
+frame = geopandas.GeoDataFrame({"class_id": classes}, geometry=list(shapes), crs=crs)
+frame.to_file(target, layer="segments", driver="GPKG")
+seconds, polygons = time.perf_counter() - start, len(frame)
+"""
+GDAL = """
+import json, sys, time
+from osgeo import gdal, ogr
+gdal.UseExceptions()
+_, source, target = sys.argv[1:]
+start = time.perf_counter()
+dataset = gdal.Open(source)
+band = dataset.GetRasterBand(1)
+out = ogr.GetDriverByName("GPKG").CreateDataSource(target)
+layer = out.CreateLayer("segments", dataset.GetSpatialRef(), ogr.wkbPolygon)
+layer.CreateField(ogr.FieldDefn("class_id", ogr.OFTInteger))
+layer.StartTransaction()
+gdal.Polygonize(band, band.GetMaskBand(), layer, 0)
+layer.CommitTransaction()
+polygons = layer.GetFeatureCount()
+layer = out = None
+seconds = time.perf_counter() - start
+"""
+TOOLS = {"geoseg": GEOSEG, "rasterio": RASTERIO, "gdal": GDAL}
 
 
-def land_cover(side, salt):
-    rng = np.random.default_rng(0)
-    best, values = np.full((side, side), -np.inf, np.float32), np.zeros((side, side), np.uint8)
+def base_map(seed=0):
+    """Wide patches of a few classes, (BASE, BASE) uint8."""
+    rng = np.random.default_rng(seed)
+    best = np.full((BASE, BASE), -np.inf, np.float32)
+    values = np.zeros((BASE, BASE), np.uint8)
     for number in range(CLASSES):
-        field = ndimage.gaussian_filter(rng.standard_normal((side, side), np.float32), 12)
+        field = ndimage.gaussian_filter(rng.standard_normal((BASE, BASE), np.float32), 12)
         values[field > best] = number
         np.maximum(best, field, out=best)
-    noisy = rng.random((side, side), np.float32) < salt
-    values[noisy] = rng.integers(0, CLASSES, noisy.sum())
     return values
 
 
-def write(path, values):
+def write_map(path, side, salt, base):
+    """Write a square class raster row by row of blocks."""
+    there_and_back = np.concatenate([np.arange(BASE), np.arange(BASE)[::-1]])
+    places = np.resize(there_and_back, side)
     profile = {"count": 1, "dtype": "uint8", "nodata": 255, "tiled": True, "compress": "deflate"}
-    profile |= {"height": len(values), "width": values.shape[1], "crs": CRS.from_epsg(32632)}
+    profile |= {"height": side, "width": side, "crs": CRS.from_epsg(32632)}
     transform = Affine(0.5, 0, 4e5, 0, -0.5, 5e6)
+    rng = np.random.default_rng(1)
     with rasterio.open(path, "w", driver="GTiff", transform=transform, **profile) as dataset:
-        dataset.write(values, 1)
+        for row in range(0, side, ROWS):
+            values = base[places[row : row + ROWS]][:, places]
+            noisy = rng.random(values.shape, np.float32) < salt
+            values[noisy] = rng.integers(0, CLASSES, noisy.sum())
+            dataset.write(values, 1, window=Window(0, row, side, len(values)))
 
 
-def by_geoseg(source, target):
-    return vectorize(source, target, VectorizeOptions(overwrite=True)).polygons
+def measure(tool, python, small, source):
+    """Seconds, polygons and peak memory of one run."""
+    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+        command = [python, "-c", TOOLS[tool] + TELL, small, source, Path(folder, "out.gpkg")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{tool}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def by_rasterio(source, target):
-    with rasterio.open(source) as dataset:
-        values, transform, crs = dataset.read(1), dataset.transform, dataset.crs
-    found = features.shapes(values, mask=values != 255, transform=transform)
-    shapes, classes = zip(*((shapely.geometry.shape(s), int(v)) for s, v in found), strict=True)
-    frame = geopandas.GeoDataFrame({"class_id": classes}, geometry=list(shapes), crs=crs)
-    frame.to_file(target, layer="segments", driver="GPKG")
-    return len(frame)
+def has_osgeo(python):
+    return (
+        subprocess.run([python, "-c", "import osgeo"], check=False, capture_output=True).returncode
+        == 0
+    )
 
 
-def shapes_alone(source, _):
-    with rasterio.open(source) as dataset:
-        values, transform = dataset.read(1), dataset.transform
-    found = features.shapes(values, mask=values != 255, transform=transform)
-    return len([shapely.geometry.shape(s) for s, _ in found])
-
-
-def polygonize_alone(source, _):
-    scene = open_classes(str(source))
-    legend_of_classes(scene)
-    return len(polygonize(scene.read().data[0], scene.grid, 255))
-
-
-def seconds(work, source, target, repeats):
-    spans = []
+def compare(tools, small, source, repeats):
+    """Runs of all tools, in turns."""
+    runs = {tool: [] for tool in tools}
     for _ in range(repeats):
-        target.unlink(missing_ok=True)
-        start = time.perf_counter()
-        count = work(source, target)
-        spans.append(time.perf_counter() - start)
-    return sorted(spans)[repeats // 2], count
+        for tool, python in tools.items():
+            runs[tool].append(measure(tool, python, small, source))
+    assert len({run["polygons"] for found in runs.values() for run in found}) == 1
+    return {
+        tool: {
+            "seconds": statistics.median(run["seconds"] for run in found),
+            "mebibytes": max(run["mebibytes"] for run in found),
+            "polygons": found[0]["polygons"],
+        }
+        for tool, found in runs.items()
+    }
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", type=int, default=4096)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sides", default="4096")
+    parser.add_argument("--maps", default=",".join(MAPS))
+    parser.add_argument("--by", default=",".join(TOOLS))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--gdal-python", default="/usr/bin/python3")
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    pairs = {"file to file": (by_rasterio, by_geoseg)}
-    pairs["polygons only"] = (shapes_alone, polygonize_alone)
+    tools = dict.fromkeys(arguments.by.split(","), sys.executable)
+    if "gdal" in tools:
+        tools["gdal"] = arguments.gdal_python
+        if not has_osgeo(arguments.gdal_python):
+            print(f"{tools.pop('gdal')} has no osgeo")
+    base, figures = base_map(), []
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "classes.tif"), Path(folder, "out.gpkg")
-        for name, salt in MAPS.items():
-            write(source, land_cover(arguments.side, salt))
-            for what, works in pairs.items():
-                (theirs, count), (ours, own) = (
-                    seconds(work, source, target, arguments.repeats) for work in works
-                )
-                assert count == own
-                print(
-                    f"{name:<12} {what:<14} {count:>9,} polygons  rasterio {theirs:7.2f} s  "
-                    f"geoseg {ours:7.2f} s  {theirs / ours:5.1f} x"
-                )
+        small, source = Path(folder, "small.tif"), Path(folder, "classes.tif")
+        write_map(small, 16, 0.5, base)
+        for side in map(int, arguments.sides.split(",")):
+            for name in arguments.maps.split(","):
+                write_map(source, side, MAPS[name], base)
+                found = compare(tools, small, source, arguments.repeats)
+                own = found.get("geoseg", {"seconds": np.nan})
+                for tool, run in found.items():
+                    figures.append({"side": side, "map": name, "by": tool, **run})
+                    print(
+                        f"{side:>6} {name:<10} {tool:<8} {run['polygons']:>10,} polygons "
+                        f"{run['seconds']:8.2f} s {run['mebibytes']:8.0f} MiB "
+                        f"{run['seconds'] / own['seconds']:5.1f} x",
+                        flush=True,
+                    )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":
