@@ -12,6 +12,7 @@ from geoseg.engine.area import hide_outside
 from geoseg.engine.crew import Crew
 from geoseg.engine.ensemble import Ensemble
 from geoseg.engine.finished import finished_files, read_outcome
+from geoseg.engine.late_polygons import write_late_polygons
 from geoseg.engine.options import Estimate, PredictOptions, PredictResult
 from geoseg.engine.pipeline import visible
 from geoseg.engine.scene_job import SceneJob
@@ -23,12 +24,12 @@ from geoseg.geo.cog_options import check_options
 from geoseg.geo.mosaic_vrt import check_mosaic_name, place, write_mosaic
 from geoseg.geo.outputs import check_output, make_folders
 from geoseg.geo.paths import find_scenes
+from geoseg.geo.polygon_writer import check_format
 from geoseg.geo.raster import Scene
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.device import resolve_device, resolve_precision
 from geoseg.nn.open_model import open_model
 from geoseg.progress import Progress
-from geoseg.vectorize import VectorizeOptions, vectorize
 
 __all__ = ["Estimate", "PredictOptions", "PredictResult", "estimate", "predict"]
 
@@ -210,6 +211,8 @@ def _job(
     views = ensemble.look_at(path)
     own = Scene.open(path, replace(views.scene.options, resolution=None))
     targets = targets_of(path, output, options, many=many)
+    if targets.polygons is not None:
+        check_format(targets.polygons, own.grid.crs)
     job = SceneJob(
         views=views,
         own=own,
@@ -235,17 +238,10 @@ def _predict_scene(
     finished = finished_files(job) if options.resume else frozenset()
     if finished.issuperset(targets.rasters):
         outcome = read_outcome(job, ensemble.legend)
+        if targets.polygons is not None and targets.polygons not in finished:
+            write_late_polygons(job, ensemble, crew, options, progress)
     else:
         outcome = SceneRun(job, ensemble, crew, options).run(progress)
-    if targets.polygons is not None and targets.polygons not in finished:
-        overwrite = targets.polygons in job.replaceable
-        vectorize(
-            targets.classes,
-            targets.polygons,
-            VectorizeOptions(scene=Path(job.own.path).name, overwrite=overwrite),
-            probabilities=targets.probabilities,
-            progress=progress,
-        )
     height, width = job.own.grid.shape
     return PredictResult(
         scene=job.own.path,

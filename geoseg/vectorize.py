@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from geoseg.errors import ConfigError, SceneError
 from geoseg.geo.class_mosaic import ClassMosaic, MosaicFields
-from geoseg.geo.class_rows import Block, ClassRows, SceneRows
+from geoseg.geo.class_rows import ClassRows, SceneRows, ToldRows
 from geoseg.geo.classes import legend_of_classes, open_classes
 from geoseg.geo.common_legend import common_legend
 from geoseg.geo.grid import Grid
@@ -29,7 +29,7 @@ from geoseg.geo.polygon_writer import check_layer, write_layer
 from geoseg.geo.probabilities import Probabilities
 from geoseg.geo.raster import Scene
 from geoseg.geo.tracing import Fields
-from geoseg.progress import Progress, Task
+from geoseg.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +189,11 @@ def vectorize(
             batch
             for source in sources
             for batch in outlining.rows(
-                _Told(source.rows, task), source.grid, common, source.names, source.fields
+                ToldRows(source.rows, task.advance),
+                source.grid,
+                common,
+                source.names,
+                source.fields,
             )
         )
         write_layer(
@@ -300,26 +304,6 @@ def _check_same_crs(scenes: Sequence[Scene]) -> None:
                 f"is in {scene.grid.crs}, {first.path} in {first.grid.crs}; a layer has one CRS",
                 "Vectorize scenes of one CRS into a layer",
             )
-
-
-class _Told:
-    """Hands rows on and tells how far they are."""
-
-    def __init__(self, rows: ClassRows, task: Task) -> None:
-        self._rows, self._task = rows, task
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self._rows.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._rows.dtype
-
-    def blocks(self) -> Iterator[Block]:
-        for top, values in self._rows.blocks():
-            yield top, values
-            self._task.advance(len(values))
 
 
 class _Tally:

@@ -60,6 +60,7 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16", "int8"]
     type=click.Path(path_type=Path),
     help="Also write polygons here; the format goes by the suffix.",
 )
+@click.option("--margin", is_flag=True, help="Let polygons tell the margin to the second class.")
 @click.option(
     "--mosaic",
     type=click.Path(path_type=Path),
@@ -174,6 +175,7 @@ def command(
     uncertainty: Path | None,
     measures: tuple[Measure, ...],
     polygons: Path | None,
+    margin: bool,
     mosaic: Path | None,
     window: int | None,
     stride: int | None,
@@ -226,6 +228,7 @@ def command(
         uncertainty=uncertainty,
         measures=measures,
         polygons=polygons,
+        margin=margin,
         mosaic=mosaic,
         device=device,
         backend=backend,

@@ -74,6 +74,9 @@ class PredictOptions:
     polygons: str | Path | None = None
     """Polygon file (or folder) of the classes."""
 
+    margin: bool = False
+    """Whether the polygons tell how far their class is above the second."""
+
     mosaic: str | Path | None = None
     """VRT over the class rasters of all scenes; where they overlap, the later scene counts."""
 

@@ -26,15 +26,15 @@ from geoseg.engine.options import PredictOptions
 from geoseg.engine.panels import Need
 from geoseg.engine.parts import Part, plan_parts, restore_parts
 from geoseg.engine.pipeline import Group, Member, ScoreRows, predict_windows
-from geoseg.engine.products import ClassProduct, ProbabilityProduct, Product
 from geoseg.engine.resample import RowResampler
 from geoseg.engine.resized import predict_resized, resample_rows
 from geoseg.engine.scene_job import SceneJob
+from geoseg.engine.scene_polygons import ScenePolygons
+from geoseg.engine.scene_products import products_of
 from geoseg.engine.settings import mark_of, tags_of
 from geoseg.engine.sink import Sink
 from geoseg.engine.symmetry import SYMMETRIES
 from geoseg.engine.timings import Report, Run, Timings
-from geoseg.engine.uncertainty import UncertaintyProduct
 from geoseg.engine.unfinished import (
     JournalEnd,
     has_remains,
@@ -92,7 +92,7 @@ class SceneRun:
     ) -> None:
         self._job, self._ensemble, self._options = job, ensemble, options
         self._timings = timings or Timings()
-        self._products = _products(job, ensemble, options)
+        self._products = products_of(job, ensemble, options)
         with self._timings.measure("setup"):
             self._journal = read_journal(job) if options.resume else None
             if options.resume and self._journal is None and has_remains(job):
@@ -142,7 +142,8 @@ class SceneRun:
     @property
     def bytes_per_pixel(self) -> int:
         """Of all rasters before compression."""
-        return sum(each.count * np.dtype(each.dtype).itemsize for each in self.profiles)
+        published = self.profiles[: len(self._job.targets.rasters)]
+        return sum(each.count * np.dtype(each.dtype).itemsize for each in published)
 
     def memory(self, parts: Sequence[Part]) -> int:
         """Bytes that the process will take with the scene cut so."""
@@ -189,6 +190,8 @@ class SceneRun:
             writers[0].sidecars[".aux.xml"] = raster_attribute_xml(legend, found)
             writers[0].sidecars[".qml"] = raster_qml(legend)
             with timings.measure("finish"):
+                if job.targets.polygons is not None:
+                    self._polygons.write(legend, margin=self._options.margin, progress=progress)
                 stack.close()
         height, width = job.own.grid.shape
         return self._outcome(parts, found, height * width - before, done)
@@ -236,8 +239,7 @@ class SceneRun:
             if parts is not None and self._fits(parts):
                 begun = reopen(job, self.profiles, self._journal)
                 if begun is not None:
-                    stack.push(JournalEnd(self._journal, job))
-                    stack.enter_context(publish_together(begun))
+                    self._end(stack, self._journal).extend(begun)
                     return begun, self._journal, parts
             self._journal.close()
             _warn(job, "is damaged, or takes more than --max-memory")
@@ -247,13 +249,23 @@ class SceneRun:
             "parts": [[*part.rows, *part.cols] for part in parts],
         }
         journal = start_journal(job, identity)
-        stack.push(JournalEnd(journal, job))
-        writers: list[RasterWriter] = []
-        stack.enter_context(publish_together(writers))
-        for path, profile in zip(job.targets.rasters, self.profiles, strict=True):
+        writers = self._end(stack, journal)
+        for path, profile in zip(job.targets.written, self.profiles, strict=True):
             overwrite = path in job.replaceable
             writers.append(RasterWriter(path, profile, overwrite=overwrite, lasting=True))
         return writers, journal, parts
+
+    def _end(self, stack: ExitStack, journal: Journal) -> list[RasterWriter]:
+        """What is to be done in the end; the list is to be filled with the rasters begun.
+
+        First the rasters get their names, then the polygons; only then what a killed run would
+        need for going on is removed.
+        """
+        stack.push(JournalEnd(journal, self._job))
+        writers: list[RasterWriter] = []
+        self._polygons = stack.enter_context(ScenePolygons(self._job, writers))
+        stack.enter_context(publish_together(writers, len(self._job.targets.rasters)))
+        return writers
 
     def _fits(self, parts: Sequence[Part]) -> bool:
         """Whether parts of an earlier run keep within the memory that this one may take."""
@@ -347,19 +359,6 @@ class SceneRun:
             runtime=self.runtime,
             timings=report,
         )
-
-
-def _products(job: SceneJob, ensemble: Ensemble, options: PredictOptions) -> list[Product]:
-    legend = ensemble.legend
-    excluded = [legend.classes.index(legend.class_of(name)) for name in options.exclude]
-    products: list[Product] = [ClassProduct(legend, excluded)]
-    if job.targets.probabilities is not None:
-        products.append(ProbabilityProduct(legend, options.prob_dtype))
-    if job.targets.uncertainty is not None:
-        products.append(
-            UncertaintyProduct(options.measures, legend.count, exclusive=ensemble.is_exclusive)
-        )
-    return products
 
 
 def _widest(parts: Sequence[Part]) -> int:

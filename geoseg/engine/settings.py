@@ -22,7 +22,7 @@ def settings_of(views: SceneViews, ensemble: Ensemble, options: PredictOptions) 
         Values of JSON.
     """
     scene = views.scene
-    return {
+    settings = {
         "geoseg": __version__,
         "models": ensemble.sha256,
         "scene": Path(scene.path).name,
@@ -46,6 +46,7 @@ def settings_of(views: SceneViews, ensemble: Ensemble, options: PredictOptions) 
         "runtime": [options.backend, options.device, options.precision, options.batch_size],
         "creation_options": [list(pair) for pair in options.creation_options],
     }
+    return settings | ({"margin": True} if options.margin else {})
 
 
 def mark_of(settings: dict[str, Any]) -> str:

@@ -35,6 +35,17 @@ class Targets:
         return [path for path in (self.classes, self.probabilities, self.uncertainty) if path]
 
     @property
+    def confidences(self) -> Path | None:
+        """The raster that is written for the polygons' sake, and never gets this name."""
+        name = self.polygons and f"{self.polygons.name}.confidences.tif"
+        return self.polygons.with_name(name) if self.polygons and name else None
+
+    @property
+    def written(self) -> list[Path]:
+        """All rasters that are written, those that are published first."""
+        return [*self.rasters, *([self.confidences] if self.confidences else [])]
+
+    @property
     def files(self) -> list[Path]:
         """All of them."""
         return [path for path in (*self.rasters, self.polygons) if path]

@@ -20,7 +20,7 @@ def identity_of(job: SceneJob) -> dict[str, Any]:
     identity = {
         "settings": job.settings,
         "stamp": list(job.own.stamp),
-        "rasters": [path.name for path in job.targets.rasters],
+        "rasters": [path.name for path in job.targets.written],
     }
     return dict(json.loads(json.dumps(identity)))
 
@@ -69,7 +69,7 @@ def reopen(
     writers: list[RasterWriter] = []
     try:
         for path, profile, written in zip(
-            job.targets.rasters, profiles, journal.written, strict=True
+            job.targets.written, profiles, journal.written, strict=True
         ):
             overwrite = path in job.replaceable
             writers.append(RasterWriter.resumed(path, profile, written, overwrite=overwrite))

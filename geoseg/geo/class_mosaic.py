@@ -63,7 +63,7 @@ class Place:
 
 
 class ClassMosaic:
-    """Class rasters on one lattice of pixels; where they overlap, the first with data counts.
+    """Class rasters on one lattice of pixels; where they overlap, the last with data counts.
 
     Args:
         scenes: The class rasters.
@@ -103,8 +103,9 @@ class ClassMosaic:
                 shared = place.shared(top, len(values))
                 if shared is not None:
                     window, inner_rows, inner_cols = shared
+                    found = rows.read(window)
                     here = values[inner_rows, inner_cols]
-                    np.copyto(here, rows.read(window), where=here == self._legend.ignore)
+                    np.copyto(here, found, where=found != self._legend.ignore)
             if all(rows.is_sound for rows in self._rows):
                 yield top, values
         for rows in self._rows:
@@ -135,7 +136,7 @@ class MosaicFields:
 
     Args:
         mosaic: The class rasters.
-        probabilities: One for each of them, on its grid; the first with data counts.
+        probabilities: One for each of them, on its grid; the last with data counts.
         nodata: Value of pixels without a class.
         margin: Whether the margin to the second class is averaged too.
     """
@@ -159,9 +160,8 @@ class MosaicFields:
             shared = place.shared(top, len(values))
             if shared is not None:
                 window, rows, cols = shared
-                here = found[:, rows, cols]
                 own = reader(int(window.row_off), values[rows, cols])
-                np.copyto(here, own, where=np.isnan(here))
+                np.copyto(found[:, rows, cols], own, where=~np.isnan(own))
         return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,6 +68,34 @@ class ArrayRows:
         """All rows from the top down, each once."""
         for row in range(0, len(self._values), self._rows):
             yield row, self._values[row : row + self._rows]
+
+
+class ToldRows:
+    """Hands rows on, and tells how many have been taken.
+
+    Args:
+        rows: The rows.
+        advance: Called with the rows of each block once they have been dealt with.
+    """
+
+    def __init__(self, rows: ClassRows, advance: Callable[[int], None]) -> None:
+        self._rows, self._advance = rows, advance
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self._rows.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values."""
+        return self._rows.dtype
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows from the top down, each once."""
+        for top, values in self._rows.blocks():
+            yield top, values
+            self._advance(len(values))
 
 
 class SceneRows:

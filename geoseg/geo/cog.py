@@ -141,6 +141,16 @@ class RasterWriter:
             self._dataset.write(data, window=window)
         self._checksums.append((window, partial.checksum(data)))
 
+    def read(self, window: Window) -> npt.NDArray[Any]:
+        """Read pixels (bands, height, width) that were written.
+
+        Raises:
+            WorkError: If they cannot be read.
+        """
+        with explained(self.path):
+            data: npt.NDArray[Any] = self._dataset.read(window=window)
+        return data
+
     def checkpoint(self) -> list[Written]:
         """Bring everything written so far to the disk, where it outlives the process.
 
@@ -291,8 +301,12 @@ class RasterWriter:
 
 
 @contextlib.contextmanager
-def publish_together(writers: Sequence[RasterWriter]) -> Iterator[None]:
+def publish_together(writers: Sequence[RasterWriter], count: int | None = None) -> Iterator[None]:
     """Commit several rasters when the block ends: no one has its name before all are checked.
+
+    Args:
+        writers: The rasters; more may come during the block.
+        count: How many of the first are committed, None for all; the rest is left to others.
 
     Raises:
         WorkError: If what is on disk is not what was written.
@@ -301,11 +315,11 @@ def publish_together(writers: Sequence[RasterWriter]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for writer in writers:
+        for writer in writers[:count]:
             writer.abort()
         raise
     with contextlib.ExitStack() as stack:
-        for writer in writers:
+        for writer in writers[:count]:
             stack.enter_context(writer.committing())
 
 

@@ -44,7 +44,7 @@ def create(path: Path, profile: RasterProfile) -> DatasetWriter:
     with quiet():
         dataset = rasterio.open(
             path,
-            "w",
+            "w+",
             driver="GTiff",
             height=grid.height,
             width=grid.width,

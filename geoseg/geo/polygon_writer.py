@@ -64,16 +64,30 @@ def check_layer(
             and there is none, or the layer that is there has other columns or another CRS.
     """
     path = check_output(path, overwrite=overwrite or append)
+    driver = check_format(path, layer.crs)
+    if append and path.exists():
+        _check_existing(path, layer, driver)
+    return path
+
+
+def check_format(path: str | Path, crs: CRS | None) -> str:
+    """The driver of a format that can hold polygons of a CRS.
+
+    Args:
+        path: Its suffix tells the format.
+        crs: Of the polygons.
+
+    Raises:
+        OutputError: If the suffix is unknown, or the format needs a CRS and there is none.
+    """
     driver = polygon_driver(path)
-    if driver in WGS84_DRIVERS and layer.crs is None:
+    if driver in WGS84_DRIVERS and crs is None:
         raise OutputError(
             path,
             "GeoJSON holds longitudes and latitudes only, the polygons have no CRS",
             "Name it .gpkg, or give --assume-crs",
         )
-    if append and path.exists():
-        _check_existing(path, layer, driver)
-    return path
+    return driver
 
 
 def write_layer(

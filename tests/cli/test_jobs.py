@@ -36,12 +36,14 @@ MINIMAL = {
     "predict": ["a.tif", "-m", "m.safetensors", "-o", "out.tif"],
     "vectorize": ["a.tif", "-o", "out.gpkg"],
     "evaluate": ["a.tif", "--labels", "l.gpkg"],
+    "export": ["m.safetensors", "-o", "m.onnx"],
 }
 OPTIONS = {
     "tile": "TileOptions",
     "predict": "PredictOptions",
     "vectorize": "VectorizeOptions",
     "evaluate": "EvaluateOptions",
+    "export": "ExportOptions",
 }
 
 
@@ -107,6 +109,7 @@ def test_predict_hands_on_every_option(monkeypatch):
         "scale": 0.1,
         "aoi": "aoi.gpkg",
         "exclude": ("road", "2"),
+        "margin": True,
         "prob_dtype": "float32",
         "device": "cpu",
         "precision": "fp32",
@@ -136,6 +139,24 @@ def test_vectorize_hands_on_every_option(monkeypatch):
     assert (options.simplify, options.assume_crs) == (0.5, "EPSG:32633")
     assert call.named["probabilities"] == "p.tif"
     assert call.named["legend"] == "l.toml"
+
+
+def test_export_hands_on_every_option(monkeypatch):
+    words = [
+        *("m.safetensors", "-o", "out", "--format", "openvino", "--profile", "deepness"),
+        *("--window", "64", "--opset", "19", "--stac", "--check", "a.tif"),
+    ]
+    bundle, output, options = called_with(monkeypatch, "export", words).values
+    assert (bundle, str(output)) == ("m.safetensors", "out")
+    assert {field.name: getattr(options, field.name) for field in fields(options)} == {
+        "format": "openvino",
+        "profile": "deepness",
+        "window": 64,
+        "opset": 19,
+        "stac": True,
+        "check": "a.tif",
+        "overwrite": False,
+    }
 
 
 def test_vectorize_prints_what_it_made(tmp_path):
