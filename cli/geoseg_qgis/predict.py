@@ -57,6 +57,9 @@ class Predict(GeosegAlgorithm):
             QgsProcessingParameterRasterDestination(
                 "PROBABILITIES", "Probabilities", optional=True, createByDefault=False
             ),
+            QgsProcessingParameterRasterDestination(
+                "UNCERTAINTY", "Uncertainty", optional=True, createByDefault=False
+            ),
         )
         self.add_advanced(
             number("WINDOW", "Window side in pixels", _INTEGER, optional=True, minValue=1),
@@ -81,13 +84,14 @@ class Predict(GeosegAlgorithm):
             raise QgsProcessingException(self.invalidRasterError(parameters, "INPUT"))
         outputs = {
             name: self.parameterAsOutputLayer(parameters, name, context)
-            for name in ("OUTPUT", "POLYGONS", "PROBABILITIES")
+            for name in ("OUTPUT", "POLYGONS", "PROBABILITIES", "UNCERTAINTY")
         }
         options = {
             "--model": self.parameterAsFile(parameters, "MODEL", context),
             "--output": outputs["OUTPUT"],
             "--polygons": outputs["POLYGONS"],
             "--probabilities": outputs["PROBABILITIES"],
+            "--uncertainty": outputs["UNCERTAINTY"],
             "--aoi": self.polygons_file(parameters, "AOI", context, feedback),
             "--overwrite": True,  # QGIS has asked
             **self._windows(parameters, context),

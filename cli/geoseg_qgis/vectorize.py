@@ -6,6 +6,8 @@ from typing import Any
 
 from qgis.core import (
     QgsProcessingException,
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterEnum,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
@@ -14,6 +16,11 @@ from qgis.core import (
 
 from geoseg_qgis.algorithm import GeosegAlgorithm, Parameters
 
+NEIGHBOURS = ["4", "8"]
+_SWITCHES = {
+    "SMOOTH": ("--smooth", "Round corners"),
+    "REGULARIZE": ("--regularize", "Give outlines right angles, as buildings have them"),
+}
 _LENGTHS = {
     "MIN_AREA": ("--min-area", "Give regions below this area to a neighbour (m²)"),
     "FILL_HOLES": ("--fill-holes", "Fill holes below this area (m²)"),
@@ -43,10 +50,18 @@ class Vectorize(GeosegAlgorithm):
                 QgsProcessingParameterNumber(name, text, double, defaultValue=0, minValue=0)
                 for name, (_, text) in _LENGTHS.items()
             ),
+            *(
+                QgsProcessingParameterBoolean(name, text, defaultValue=False)
+                for name, (_, text) in _SWITCHES.items()
+            ),
             QgsProcessingParameterRasterLayer("PROBABILITIES", "Probabilities", optional=True),
             QgsProcessingParameterVectorDestination("OUTPUT", "Polygons"),
         )
-        self.add_advanced()
+        self.add_advanced(
+            QgsProcessingParameterEnum(
+                "CONNECTIVITY", "Pixels that belong together", NEIGHBOURS, defaultValue=0
+            )
+        )
 
     def processAlgorithm(
         self,
@@ -62,11 +77,14 @@ class Vectorize(GeosegAlgorithm):
         options = {
             "--output": target,
             "--overwrite": True,  # QGIS has asked
+            "--connectivity": NEIGHBOURS[self.parameterAsEnum(parameters, "CONNECTIVITY", context)],
             "--classes": self.parameterAsString(parameters, "CLASSES", context),
             "--probabilities": self.raster(parameters, "PROBABILITIES", context),
         }
         for name, (option, _) in _LENGTHS.items():
             options[option] = self.parameterAsDouble(parameters, name, context) or None
+        for name, (option, _) in _SWITCHES.items():
+            options[option] = self.parameterAsBool(parameters, name, context)
         self.execute([classes], options, parameters, context, feedback)
         self.style(target, context)
         return {"OUTPUT": target}

@@ -3,10 +3,12 @@
 import ast
 import configparser
 import hashlib
+import re
 import runpy
 import subprocess
 import sys
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,26 @@ def test_files_are_short_and_for_the_python_of_qgis_3_22(file):
     assert text.count("\n") <= 400
     ast.parse(text, feature_version=(3, 9))
     assert "from __future__ import annotations" in text
+
+
+@pytest.mark.parametrize("command", ["predict", "vectorize", "tile", "evaluate"])
+def test_the_options_handed_on_are_those_of_the_command(command):
+    text = (CLI / "geoseg_qgis" / f"{command}.py").read_text()
+    if "label_parameters" in text:
+        text += (CLI / "geoseg_qgis" / "algorithm.py").read_text()
+    handed = set(re.findall(r'"(--[a-z-]+)"', text))
+    options = {
+        name: param
+        for param in import_module(f"geoseg_cli.{command}").command.params
+        for name in param.opts
+    }
+    assert handed
+    assert handed <= set(options)
+    lists = {"--blend": "BLENDS", "--tta": "SYMMETRIES", "--method": "METHODS", "--mode": "MODES"}
+    lists["--connectivity"] = "NEIGHBOURS"
+    for option in handed & set(lists):
+        listed = re.search(rf"^{lists[option]} = (\[.*\])$", text, re.MULTILINE)
+        assert ast.literal_eval(listed[1]) == list(options[option].type.choices)
 
 
 def test_metadata():

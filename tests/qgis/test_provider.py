@@ -176,7 +176,9 @@ def test_all_algorithms_with_the_real_command(real_qgis, room):
         OVERLAP=0,
     )
     assert out.with_suffix(".qml").exists()
-    real_qgis.run("vectorize", INPUT=out, OUTPUT=again, MIN_AREA=20, SIMPLIFY=1, CLASSES="water")
+    real_qgis.run(
+        "vectorize", INPUT=out, OUTPUT=again, MIN_AREA=20, SIMPLIFY=1, SMOOTH=True, CLASSES="water"
+    )
     assert again.exists() and polygons.exists()
     told = real_qgis.run("evaluate", INPUT=out, OUTPUT=room / "report", **common)
     assert json.loads(told.stdout)["results"]["PIXEL_ACCURACY"] > 0.9
