@@ -21,7 +21,6 @@ from geoseg.geo.arc_refining_guard import (
 )
 
 Ints = npt.NDArray[np.int64]
-Places = npt.NDArray[np.int32]
 
 
 class Chain(NamedTuple):
@@ -31,20 +30,20 @@ class Chain(NamedTuple):
     """In half pixels, as `rows`."""
 
     rows: Ints
-    before: Places
+    before: Ints
     """The vertex that remains before each one."""
 
-    after: Places
+    after: Ints
     areas: Ints
     """Area of the triangle with both neighbours, times eight."""
 
     ties: Ints
     """Which of two equal areas goes first."""
 
-    heap: Places
+    heap: Ints
     """Vertices, the least area first."""
 
-    places: Places
+    places: Ints
     """Where in the heap each vertex stands; -1 where it does not."""
 
 
@@ -54,12 +53,12 @@ def make_chain(length: int) -> Chain:
     return Chain(
         np.empty(length, np.int64),
         np.empty(length, np.int64),
-        np.empty(length, np.int32),
-        np.empty(length, np.int32),
         np.empty(length, np.int64),
         np.empty(length, np.int64),
-        np.empty(length, np.int32),
-        np.empty(length, np.int32),
+        np.empty(length, np.int64),
+        np.empty(length, np.int64),
+        np.empty(length, np.int64),
+        np.empty(length, np.int64),
     )
 
 

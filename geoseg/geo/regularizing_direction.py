@@ -35,7 +35,7 @@ def find_corners(ring: Floats, tolerance: float) -> Places:
         Places in `ring`, ascending.
     """
     count = len(ring)
-    start = _furthest(ring, ring[:, 0].mean(), ring[:, 1].mean())
+    start = _furthest(ring, np.sum(ring[:, 0]) / count, np.sum(ring[:, 1]) / count)
     turn = (_furthest(ring, ring[start, 0], ring[start, 1]) - start) % count
     kept = np.zeros(count, np.bool_)
     kept[start] = kept[(start + turn) % count] = True
@@ -52,7 +52,13 @@ def find_corners(ring: Floats, tolerance: float) -> Places:
 
 @numba.njit(cache=True, nogil=True)
 def _furthest(ring: Floats, x: float, y: float) -> int:
-    return int(np.argmax((ring[:, 0] - x) ** 2 + (ring[:, 1] - y) ** 2))
+    # Loops, here and elsewhere: sums of whole arrays take numba far longer to compile.
+    best, place = -1.0, 0
+    for vertex in range(len(ring)):
+        square = (ring[vertex, 0] - x) ** 2 + (ring[vertex, 1] - y) ** 2
+        if square > best:
+            best, place = square, vertex
+    return place
 
 
 @numba.njit(cache=True, nogil=True)

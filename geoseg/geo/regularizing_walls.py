@@ -45,8 +45,10 @@ def turn(coords: Floats, angle: float) -> Floats:
     """Turn vertices (n, 2) around the origin by radians."""
     cosine, sine = math.cos(angle), math.sin(angle)
     turned = np.empty_like(coords)
-    turned[:, 0] = cosine * coords[:, 0] - sine * coords[:, 1]
-    turned[:, 1] = sine * coords[:, 0] + cosine * coords[:, 1]
+    for place in range(len(coords)):
+        x, y = coords[place, 0], coords[place, 1]
+        turned[place, 0] = cosine * x - sine * y
+        turned[place, 1] = sine * x + cosine * y
     return turned
 
 
