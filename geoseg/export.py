@@ -146,10 +146,10 @@ def export(
         for file in [*files, *([item] if given.stac else [])]:
             check_output(file, overwrite=given.overwrite, inputs=inputs)
         model = _model(bundle, given)
-        plan = _plan(model, profile, given)
         probe, units = (
             made_up_windows(model) if given.check is None else scene_windows(model, given.check)
         )
+        plan = _plan(model, profile, given)
         with contextlib.ExitStack() as stack:
             # In this order the graph gets its name last: whoever sees it sees the rest.
             places = [

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from geoseg.engine.backends import BackendName, WindowKind, first_line
 from geoseg.engine.onnx_backend import make_session
 from geoseg.engine.window_network import WindowNetwork
-from geoseg.errors import BundleError, ConfigError
+from geoseg.errors import BundleError, ConfigError, WorkError
 from geoseg.nn.device import Precision
 from geoseg.nn.exported_model import ExportedModel
 
@@ -45,7 +47,7 @@ class ExportedGraph(nn.Module):
         package = {"onnx": "onnxruntime"}.get(name, name)
         if importlib.util.find_spec(package) is None:
             raise ConfigError(model.path, f"{package} is not installed", f"Install geoseg[{name}]")
-        self._name = name
+        self._path, self._name = model.path, name
         self._shape = (model.card.spec.classes, model.card.window, model.card.window)
         try:
             if name == "onnx":
@@ -58,17 +60,33 @@ class ExportedGraph(nn.Module):
             raise BundleError(model.path, problem, "Export the model again") from error
 
     def forward(self, image: Tensor) -> Tensor:
-        """Scores (n, classes, window, window) float32 of images (n, bands, window, window)."""
+        """Scores (n, classes, window, window) float32 of images (n, bands, window, window).
+
+        Raises:
+            WorkError: If the run-time fails.
+        """
         windows = image.detach().cpu().contiguous().numpy()
         scores = torch.empty((len(windows), *self._shape))
         for place in range(len(windows)):
-            window = windows[place : place + 1]
+            scores[place] = torch.from_numpy(self._scores(windows[place : place + 1]))[0]
+        return scores
+
+    def _scores(self, window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Scores (1, classes, window, window) of one window."""
+        try:
             if self._name == "onnx":
-                found = self._run.run(None, {self._run.get_inputs()[0].name: window})[0]
+                name = self._run.get_inputs()[0].name
+                found: npt.NDArray[np.float32] = self._run.run(None, {name: window})[0]
             else:
                 found = self._run.infer([window])[0]
-            scores[place] = torch.from_numpy(found)[0]
-        return scores
+        except Exception as error:
+            # As above; what fails here is memory, or a graph that was made to fail.
+            problem = f"{self._name} failed to run it ({first_line(error)})"
+            raise WorkError(self._path, problem, "Export the model again") from error
+        if found.shape != (1, *self._shape):
+            problem = f"gave an array of {' x '.join(map(str, found.shape))}"
+            raise WorkError(self._path, problem, "Export the model again")
+        return found
 
 
 class ExportedBackend:

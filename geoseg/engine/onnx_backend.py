@@ -211,7 +211,7 @@ def make_session(model: bytes, device: torch.device, precision: Precision) -> An
     """A session of ONNX Runtime for the content of a file."""
     onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
+    options.log_severity_level = 4  # its errors are raised too
     options.intra_op_num_threads = torch.get_num_threads()
     return onnxruntime.InferenceSession(
         model, options, providers=_providers(onnxruntime, device, precision)
