@@ -201,7 +201,10 @@ class _Work:
             calibrator = Calibrator(self._probabilities[place], scene.grid, legend, crs)
         judge = Judge(self._question, scene.grid, calibrator, self._sample)
         for window in strips(scene):
-            judge.push(*comparer.count(scene.read(window)))
+            raster, numbers = scene.read(window), None
+            if labels is not None and self._question.objects is not None:
+                numbers = labels.numbers(raster.grid)
+            judge.push(*comparer.count(raster), numbers)
             task.advance()
         self._compared.append(judge.result(comparer.result()))
 

@@ -3,9 +3,11 @@
 import json
 import logging
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from rasterio.crs import CRS
 from scipy import ndimage
@@ -13,6 +15,7 @@ from scipy import ndimage
 from geoseg.errors import ConfigError, LabelError, LegendError, SceneError
 from geoseg.evaluate import EvaluateOptions, evaluate
 from geoseg.geo.grid import Grid
+from geoseg.geo.labels import LabelOptions
 from geoseg.geo.legend import Legend, LegendClass
 from geoseg.geo.style import raster_qml
 
@@ -123,6 +126,28 @@ def test_objects_of_chosen_classes(pair):
     wrong = EvaluateOptions(legend=LEGEND, object_classes=("road",))
     with pytest.raises(LegendError, match="road: is no class of the legend"):
         evaluate([pair[0]], pair[1], options=wrong)
+
+
+@pytest.mark.parametrize("pixels", [100, 1 << 22])
+def test_polygons_are_objects_of_their_own(tmp_path, monkeypatch, pixels):
+    """Row houses: as polygons they are three, burned into a raster they are one."""
+    monkeypatch.setattr("geoseg.geo.classes._PIXELS", pixels)
+    boxes = [shapely.box(4e5 + x, 5e6 - 9, 4e5 + x + 5, 5e6 - 3) for x in (3, 8, 13)]
+    frame = geopandas.GeoDataFrame({"kind": ["roof"] * 3}, geometry=boxes, crs=32632)
+    frame.to_file(tmp_path / "labels.gpkg")
+    prediction = np.zeros((30, 50), np.uint8)
+    for left in (6, 16, 26):
+        prediction[6:18, left + 1 : left + 9] = 3
+    maps = [write(tmp_path / "p.tif", prediction)]
+    options = EvaluateOptions(legend=LEGEND, labels=LabelOptions(field="kind"), objects=True)
+    found = evaluate(maps, tmp_path / "labels.gpkg", options=options).to_dict()["objects"]
+    assert (found["reference"], found["predicted"], found["matched"]) == (3, 3, 3)
+    assert found["mean_matched_iou"] == pytest.approx(0.8)
+    burned = np.zeros((30, 50), np.uint8)
+    burned[6:18, 6:36] = 3
+    labels = write(tmp_path / "labels.tif", burned)
+    found = evaluate(maps, labels, options=options).to_dict()["objects"]
+    assert (found["reference"], found["predicted"], found["matched"]) == (1, 3, 0)
 
 
 @pytest.fixture

@@ -83,12 +83,14 @@ class Judge:
             sample.begin(grid)
         self._row = 0
 
-    def push(self, reference: Indices, prediction: Indices) -> None:
+    def push(self, reference: Indices, prediction: Indices, numbers: Indices | None = None) -> None:
         """Take the next rows.
 
         Args:
             reference: (rows, width) class indices of the labels.
             prediction: (rows, width) class indices of the map.
+            numbers: (rows, width) which polygon of the labels each pixel belongs to, where they
+                are polygons; needed for objects only.
 
         Raises:
             SceneError: If probabilities cannot be read, or do not sum to one.
@@ -96,7 +98,7 @@ class Judge:
         if self._boundary is not None:
             self._boundary.push(reference, prediction)
         if self._objects is not None:
-            self._objects.push(reference, prediction)
+            self._objects.push(reference, prediction, numbers)
         if self._areas is not None:
             self._areas.count(reference, prediction, self._row)
         if self._sample is not None:

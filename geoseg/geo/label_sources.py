@@ -240,12 +240,15 @@ class PolygonSource:
         Raises:
             LabelError: If either the polygons or the grid have no CRS.
         """
-        placed = self._placed(grid)
-        found = placed.tree.query(grid.footprint(), predicate="intersects")
-        shapes = {int(index): placed.geometries[index] for index in found}
-        shapes |= self._cut_far(placed, grid)
-        ordered = [(shapes[index], int(self.values[index])) for index in sorted(shapes)]
-        return burn(ordered, grid, self.fill, self.dtype)
+        return self._burn(grid, self.values, self.fill, self.dtype)
+
+    def numbers(self, grid: Grid) -> npt.NDArray[Any]:
+        """Which polygon shows at each pixel (height, width) int32: from 1, 0 where none does.
+
+        Raises:
+            LabelError: If either the polygons or the grid have no CRS.
+        """
+        return self._burn(grid, np.arange(1, len(self.values) + 1), 0, "int32")
 
     def touches(self, grid: Grid) -> bool:
         """Whether the rectangle around all polygons and the grid overlap.
@@ -271,6 +274,16 @@ class PolygonSource:
 
     def check(self) -> None:
         """Nothing is left to refuse: attributes were matched when the file was read."""
+
+    def _burn(
+        self, grid: Grid, values: npt.NDArray[Any], fill: int, dtype: str
+    ) -> npt.NDArray[Any]:
+        placed = self._placed(grid)
+        found = placed.tree.query(grid.footprint(), predicate="intersects")
+        shapes = {int(index): placed.geometries[index] for index in found}
+        shapes |= self._cut_far(placed, grid)
+        ordered = [(shapes[index], int(values[index])) for index in sorted(shapes)]
+        return burn(ordered, grid, fill, dtype)
 
     def _placed(self, grid: Grid) -> _Placed:
         check_crs(self.path, self.crs, grid)

@@ -124,6 +124,14 @@ class Labels:
             mask[self.extent.mask(grid) == 0] = self.legend.ignore
         return mask
 
+    def numbers(self, grid: Grid) -> npt.NDArray[Any] | None:
+        """Which polygon shows at each pixel, from 1, so that those that touch are told apart.
+
+        Returns:
+            (height, width) int32, 0 where there is none; None where the labels are a raster.
+        """
+        return self.source.numbers(grid) if isinstance(self.source, PolygonSource) else None
+
     def touches(self, grid: Grid) -> bool:
         """Whether the labels reach the grid, so that its background is one that was looked at.
 

@@ -27,8 +27,9 @@ class ObjectMatcher:
     In memory are the regions that may still grow, and those that may still be the counterpart of
     one that does: at most two for each, for a larger one only makes an IoU smaller.
 
-    No region has two counterparts. At an IoU of 0.5 two of them would have to be its two halves;
-    but halves of one connected region touch, and so are one region themselves.
+    At an IoU above 0.5 no region has two counterparts. At 0.5 exactly it may have two, if polygons
+    tell apart what touches: each of them one half of it. Then the one that begins first is taken;
+    as both lie inside of it, all three have ended once it has.
 
     Args:
         grid: Where the map lies.
@@ -61,17 +62,21 @@ class ObjectMatcher:
         shape = (2, 2, count, len(self._sizes) + 1)
         self._counts, self._ious = np.zeros(shape, np.int64), np.zeros(count)
 
-    def push(self, reference: Indices, prediction: Indices) -> None:
+    def push(self, reference: Indices, prediction: Indices, numbers: Indices | None = None) -> None:
         """Take the next rows; pixels that are unknown in either map belong to no object.
 
         Args:
             reference: (rows, width) class indices of the labels.
             prediction: (rows, width) class indices of the map.
+            numbers: (rows, width) which polygon of the labels each pixel belongs to, where that is
+                known: then regions of the labels end where another polygon begins. Given in
+                every call or in none.
         """
         rows = max(_PIXELS // reference.shape[1], 1)
         for row in range(0, len(reference), rows):
             part = slice(row, row + rows)
-            self._push(reference[part], prediction[part])
+            own = None if numbers is None else numbers[part]
+            self._push(reference[part], prediction[part], own)
 
     def finish(self) -> ObjectCounts:
         """End all regions, and give the counts."""
@@ -87,11 +92,12 @@ class ObjectMatcher:
             ious=self._ious,
         )
 
-    def _push(self, reference: Indices, prediction: Indices) -> None:
+    def _push(self, reference: Indices, prediction: Indices, numbers: Indices | None) -> None:
         unknown = (reference == self._ignore) | (prediction == self._ignore)
         maps = tuple(np.where(unknown, self._ignore, each) for each in (reference, prediction))
-        numbers = [stream.push(each) for stream, each in zip(self._streams, maps, strict=True)]
-        runs = find_runs((numbers[0], numbers[1]), (maps[0], maps[1]))
+        objects = maps[0] if numbers is None else np.where(unknown, -1, numbers)
+        regions = self._streams[0].push(objects), self._streams[1].push(maps[1])
+        runs = find_runs(regions, (maps[0], maps[1]))
         areas = self._areas[self._row + runs.rows] * runs.pixels
         self._row += len(reference)
         self._add_pairs(runs)
@@ -125,6 +131,9 @@ class ObjectMatcher:
         ious = pairs.pixels / (sizes[0] + sizes[1] - pairs.pixels)
         hopeless = (ended[0] | ended[1]) & (ious < LEAST_IOU)
         matched = np.flatnonzero(ended[0] & ended[1] & ~hopeless)
+        # Pairs ascend, so the first of two halves is the one that begins first.
+        matched = matched[np.sort(np.unique(pairs.first[matched], return_index=True)[1])]
+        matched = matched[np.sort(np.unique(pairs.second[matched], return_index=True)[1])]
         classes = tables[0].classes[places[0][matched]]
         self._ious += np.bincount(classes, ious[matched], len(self._ious))
         for place, numbers in enumerate((pairs.first, pairs.second)):

@@ -120,6 +120,29 @@ def test_half_of_a_region_is_enough(rows, turned):
     assert (one["matched"], one["mean_matched_iou"]) == (1, 0.5)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 7])
+@pytest.mark.parametrize("turned", [False, True])
+def test_polygons_that_touch_are_apart(rows, turned):
+    """Three houses side by side, of which the map shows the first alone, the others as one."""
+    reference, prediction = np.zeros((2, 7, 14), np.uint8)
+    numbers = np.zeros((7, 14), np.int32)
+    reference[1:5, 1:13] = 1
+    for place in range(3):
+        numbers[1:5, 1 + 4 * place : 5 + 4 * place] = (7, 3, 9)[place]
+    prediction[1:5, 1:4] = 1
+    prediction[1:5, 5:13] = 1
+    parts = [reference, prediction, numbers]
+    if turned:
+        parts = [np.ascontiguousarray(each[::-1, ::-1]) for each in parts]
+    matcher = ObjectMatcher(grid_of((7, 14)), 3, 255, (1, 2), ())
+    for row in range(0, 7, rows):
+        matcher.push(*(each[row : row + rows] for each in parts))
+    found = matcher.finish().scores(NAMES)
+    # One of IoU 12 / 16; of the two halves of the second region one of IoU 0.5.
+    assert (found["reference"], found["predicted"], found["matched"]) == (3, 2, 2)
+    assert found["mean_matched_iou"] == pytest.approx((12 / 16 + 0.5) / 2)
+
+
 def test_scores_follow_from_the_counts():
     maps = objects(3, (80, 60))
     found = matched(*maps, 16).scores(NAMES)
