@@ -12,18 +12,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from affine import Affine
 from rasterio.windows import Window
 
-from geoseg.errors import SceneError
 from geoseg.geo.class_rows import Block, SceneRows
 from geoseg.geo.grid import Grid
+from geoseg.geo.lattice import lay_out
 from geoseg.geo.legend import Legend
 from geoseg.geo.probabilities import Probabilities
 from geoseg.geo.raster import Scene
-
-_OFF = 1e-3
-"""Pixels by which scenes may lie off each other's lattice: coordinates are told rounded."""
 
 _PIXELS = 1 << 22
 """Pixels in a block."""
@@ -167,50 +163,12 @@ class MosaicFields:
 
 def _lay_out(scenes: Sequence[Scene]) -> tuple[Grid, list[Place]]:
     """The grid of all scenes, and where they are on it."""
-    first = scenes[0]
-    corners = [_offset(scene, first) for scene in scenes]
-    top, left = min(row for row, _ in corners), min(col for _, col in corners)
+    grid, corners = lay_out(
+        [(scene.path, scene.grid) for scene in scenes],
+        "Warp it onto the grid of the first, or leave --merge out",
+    )
     places = [
-        Place(path=scene.path, row=row - top, col=col - left, shape=scene.grid.shape)
+        Place(path=scene.path, row=row, col=col, shape=scene.grid.shape)
         for scene, (row, col) in zip(scenes, corners, strict=True)
     ]
-    grid = Grid(
-        height=max(place.row + place.shape[0] for place in places),
-        width=max(place.col + place.shape[1] for place in places),
-        transform=first.grid.transform @ Affine.translation(left, top),
-        crs=first.grid.crs,
-    )
     return grid, places
-
-
-def _offset(scene: Scene, first: Scene) -> tuple[int, int]:
-    """Rows and columns from the first scene's corner to another one's."""
-    cure = "Warp it onto the grid of the first, or leave --merge out"
-    if scene.grid.crs != first.grid.crs:
-        problem = f"is in {scene.grid.crs}, {first.path} in {first.grid.crs}"
-        raise SceneError(scene.path, problem, cure)
-    own, inverse = scene.grid, ~first.grid.transform
-    corners = [(0, 0), (own.width, 0), (0, own.height)]
-    places = [inverse @ (own.transform @ corner) for corner in corners]
-    col, row = places[0]
-    for (wide, high), (other_col, other_row) in zip(corners, places, strict=True):
-        if max(abs(other_col - col - wide), abs(other_row - row - high)) > _OFF:
-            raise SceneError(
-                scene.path,
-                f"has pixels of {_pixel(own)}, {first.path} of {_pixel(first.grid)}",
-                cure,
-            )
-    off_col, off_row = col - round(col), row - round(row)
-    if max(abs(off_col), abs(off_row)) > _OFF:
-        problem = (
-            f"lies {off_col:.3f} columns and {off_row:.3f} rows off the pixels of {first.path}"
-        )
-        raise SceneError(scene.path, problem, cure)
-    return round(row), round(col)
-
-
-def _pixel(grid: Grid) -> str:
-    """Sides of a pixel for people."""
-    t = grid.transform
-    turned = f", turned by {t.rotation_angle:.3g} degrees" if t.b or t.d else ""
-    return f"{grid.res[0]:.9g} x {grid.res[1]:.9g}{turned}"

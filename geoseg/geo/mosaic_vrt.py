@@ -13,19 +13,15 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 import rasterio
-from affine import Affine
-from rasterio.crs import CRS
 
 from geoseg.errors import OutputError, SceneError, WorkError
 from geoseg.geo.cog import sidecar_path
 from geoseg.geo.gdal import GDAL_ERRORS, reason
 from geoseg.geo.grid import Grid
+from geoseg.geo.lattice import lay_out
 from geoseg.geo.legend import Legend
 from geoseg.geo.outputs import publish
 from geoseg.geo.style import class_elements, raster_colormap, raster_qml
-
-_SNAP = 0.01
-"""Pixels; grids that are apart by less than this share their pixels."""
 
 _MOST_PIXELS = 2**31 - 1
 """GDAL counts columns and rows in 32 bits."""
@@ -45,11 +41,11 @@ class Placed:
     grid: Grid
     """Its own grid."""
 
-    col: int
-    """Column of the mosaic in which its first column lies."""
-
     row: int
     """Row of the mosaic in which its first row lies."""
+
+    col: int
+    """Column of the mosaic in which its first column lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +70,19 @@ def place(grids: Sequence[tuple[str | Path, Grid]]) -> tuple[Grid, list[Placed]]
         SceneError: If one has no CRS or another one than the first, if its pixels are not those
             of the first one's lattice, or if the mosaic would be larger than GDAL can tell.
     """
-    first_path, first = grids[0]
-    corners = [_corner(path, grid, first_path, first) for path, grid in grids]
-    left, top = min(col for col, _ in corners), min(row for _, row in corners)
+    for path, grid in grids:
+        if grid.crs is None:
+            raise SceneError(path, "has no CRS, so no place in a mosaic", "Give --assume-crs")
+    whole, corners = lay_out(grids, "Leave it out of the mosaic, or warp it onto the same pixels")
     placed = [
-        Placed(Path(path), grid, col - left, row - top)
-        for (path, grid), (col, row) in zip(grids, corners, strict=True)
+        Placed(Path(path), grid, row, col)
+        for (path, grid), (row, col) in zip(grids, corners, strict=True)
     ]
-    width = max(each.col + each.grid.width for each in placed)
-    height = max(each.row + each.grid.height for each in placed)
-    if max(width, height) > _MOST_PIXELS:
-        problem = f"would make a mosaic of {height} x {width} pixels with {first_path}"
-        far = max(placed, key=lambda each: max(each.col, each.row))
+    if max(whole.shape) > _MOST_PIXELS:
+        far = max(placed, key=lambda each: max(each.row, each.col))
+        problem = f"would make a mosaic of {whole.height} x {whole.width} pixels with {grids[0][0]}"
         raise SceneError(far.path, problem, "Leave out what lies far away")
-    transform = first.transform @ Affine.translation(left, top)
-    return Grid(height=height, width=width, transform=transform, crs=first.crs), placed
+    return whole, placed
 
 
 def check_mosaic_name(path: str | Path) -> Path:
@@ -141,45 +135,6 @@ def write_mosaic(
     for suffix in _STALE_SUFFIXES:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
     return grid
-
-
-def _corner(path: str | Path, grid: Grid, first_path: str | Path, first: Grid) -> tuple[int, int]:
-    """Column and row of a grid's corner, counted from that of the first."""
-    if grid.crs is None:
-        raise SceneError(path, "has no CRS, so no place in a mosaic", "Give --assume-crs")
-    if first.crs is not None and grid.crs != first.crs:
-        problem = f"is in {_name(grid.crs)}, {first_path} in {_name(first.crs)}"
-        raise SceneError(path, problem, "Leave it out of the mosaic, or warp it")
-    inverse = ~first.transform
-    col, row = inverse @ (grid.transform @ (0, 0))
-    for corner in ((grid.width, 0), (0, grid.height)):
-        end = inverse @ (grid.transform @ corner)
-        if max(abs(end[0] - col - corner[0]), abs(end[1] - row - corner[1])) > _SNAP:
-            raise SceneError(
-                path,
-                f"has pixels of {_pixel(grid)}, those of {first_path} are {_pixel(first)}",
-                "Leave it out of the mosaic, or warp it",
-            )
-    near = round(col), round(row)
-    if max(abs(col - near[0]), abs(row - near[1])) > _SNAP:
-        raise SceneError(
-            path,
-            f"lies {col - near[0]:+.3g} columns and {row - near[1]:+.3g} rows off the pixels "
-            f"of {first_path}",
-            "Leave it out of the mosaic, or warp it onto the same pixels",
-        )
-    return near
-
-
-def _pixel(grid: Grid) -> str:
-    t = grid.transform
-    sides = f"{t.a:.10g} x {t.e:.10g}"
-    return sides if t.b == t.d == 0 else f"{sides}, turned by {t.b:.10g}, {t.d:.10g}"
-
-
-def _name(crs: CRS) -> str:
-    text: str = crs.to_string()
-    return text if len(text) < 40 else f"{text[:37]}..."
 
 
 def _look(
