@@ -76,8 +76,9 @@ def clear(pools: Pools, slot: int) -> None:
     region = pools.regions[slot]
     region.pixels, region.area, region.halves = 0, 0.0, 0
     region.first_half = region.last_half = region.group = -1
-    pools.sums[slot] = 0.0
-    pools.tallies[slot] = 0
+    for field in range(pools.sums.shape[1]):
+        pools.sums[slot, field] = 0.0
+        pools.tallies[slot, field] = 0
 
 
 @inlined

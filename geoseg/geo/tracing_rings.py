@@ -131,6 +131,9 @@ def _link(pools: Pools, room: _Room, count: int) -> None:
     A region is followed to the right where it goes on there, else straight, else to the left
     around its own pixel: so its rings may touch at a corner, but none crosses or touches itself.
     """
+    if count == 1:
+        room.following[0] = 0
+        return
     size = 0
     if count > _FEW:
         size = 16
