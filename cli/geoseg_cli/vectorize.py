@@ -89,7 +89,7 @@ def command(
     as_json: bool,
     progress: Progress,
 ) -> None:
-    """Turn class rasters into polygons with class, true area and confidence.
+    """Turn a class raster into polygons with class, true area and confidence, or several.
 
     The polygons share their borders, without gaps or overlaps. Areas are in square metres;
     where the raster has no CRS, in pixels. Rasters of any height will do.
