@@ -58,7 +58,7 @@ def regularize(polygons: Polygons, resolution: float = 1.0) -> Polygons:
     one that is closest to what it was, less a price for each wall, is taken. Of two rebuilt ones
     that overlap only the one closer to what it was is taken, and none that overlaps what
     another one was; so the result depends neither on the order of polygons nor on those far
-    away. As a neighbour may come late, all outlines are to be handed in at once.
+    away: each depends on those that it may touch, which are to be handed in with it.
 
     Args:
         polygons: (n,) shapely polygons or multipolygons that do not overlap, as traced from
@@ -167,7 +167,7 @@ def _without_overlaps(parts: Polygons, found: Polygons, ious: Floats) -> Polygon
     one, other = one[one != other], other[one != other]
     lost = one[_overlap(found[one], parts[other])]
     kept[lost] = parts[lost]
-    changed = np.setdiff1d(changed, lost)
+    # Those put back above count here too: each outline depends on what it touches, no further.
     one, other = changed[shapely.STRtree(found[changed]).query(found[changed], "intersects")]
     one, other = one[one < other], other[one < other]
     hit = _overlap(found[one], found[other])
