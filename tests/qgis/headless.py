@@ -16,6 +16,7 @@ from qgis.core import (
     QgsRasterLayer,
     QgsSettings,
 )
+from qgis.PyQt.QtWidgets import QMenu
 
 from geoseg_qgis import classFactory
 from geoseg_qgis.algorithm import GeosegAlgorithm
@@ -102,14 +103,41 @@ def open_all(paths):
     return found
 
 
+class Window:
+    """Stands for the window of QGIS."""
+
+    def __init__(self):
+        self.menu = QMenu()
+
+    def pluginMenu(self):  # noqa: N802 - QGIS's
+        return self.menu
+
+    def mainWindow(self):  # noqa: N802 - QGIS's
+        return None
+
+
+def visit():
+    """What the plugin adds to QGIS's window, and what is left of it when it is unloaded."""
+    window = Window()
+    guest = classFactory(window)
+    texts = []
+    for step in (guest.initGui, guest.unload):
+        step()
+        texts.append([action.text() for action in window.menu.actions()])
+    return texts
+
+
 if __name__ == "__main__":
     QgsApplication.setPrefixPath("/usr", True)
-    application = QgsApplication([], False)
+    application = QgsApplication([], True)
     application.initQgis()
     Processing.initialize()
-    plugin = classFactory(None)
-    plugin.initProcessing()
     job = json.loads(sys.argv[1])
-    answer = open_all(job["open"]) if "open" in job else run(**job)
+    if job.get("visit"):
+        answer = visit()
+    else:
+        plugin = classFactory(None)
+        plugin.initProcessing()
+        answer = open_all(job["open"]) if "open" in job else run(**job)
     print("ANSWER", json.dumps(answer, default=str), flush=True)
     os._exit(0)  # QGIS may crash while its Python ends

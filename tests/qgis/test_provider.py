@@ -136,6 +136,10 @@ def test_the_setting_names_the_command_and_a_missing_one_is_told(qgis, room, mad
     assert not (room / "called.json").exists()
 
 
+def test_the_menu_entry_comes_and_goes(qgis):
+    assert qgis.script(visit=True) == [["geoseg: choose the command…"], []]
+
+
 def test_tile_and_evaluate_hand_on_labels(qgis, room, made):
     polygons = made.with_suffix(".gpkg")
     common = {"LABELS": polygons, "LABEL_FIELD": "class_name", "INPUT": [made, made]}
