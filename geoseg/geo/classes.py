@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 _PIXELS = 1 << 22
 """Pixels read at a time."""
 
+_NO_NEWS = ("AREA_OR_POINT",)
+"""Tags that GDAL gives to any raster."""
+
 
 def open_classes(path: str, assume_crs: str | None = None) -> Scene:
     """Open a class raster; one without a CRS is taken as a plain image.
@@ -92,6 +95,16 @@ def _legend_of_values(path: str) -> Legend:
             f"holds values from {min(values)} to {max(values)}, classes are 0 to 65534",
             "Give a class raster",
         ) from error
+
+
+def tags_of(scene: Scene) -> dict[str, str]:
+    """What a class raster tells of how it was made: model, windows, and the like.
+
+    Raises:
+        SceneError: If it cannot be read.
+    """
+    with open_dataset(scene.path) as dataset:
+        return {key: str(value) for key, value in dataset.tags().items() if key not in _NO_NEWS}
 
 
 def strips(scene: Scene) -> list[Window]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from geoseg.geo.area_counts import AreaCounts
 from geoseg.geo.boundary_scores import BoundaryCounts
 from geoseg.geo.calibration import CalibrationCounts
 from geoseg.geo.confusion import confusion
+from geoseg.geo.error_map import ErrorMap
 from geoseg.geo.grid import Grid
 from geoseg.geo.labels import Labels
 from geoseg.geo.legend import Legend
@@ -56,6 +58,12 @@ class Comparison:
 
     calibration: CalibrationCounts | None = None
     """Probabilities against truth, where there were any."""
+
+    errors: ErrorMap | None = None
+    """Where it is wrong, where that was asked for."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What the class raster tells of how it was made."""
 
 
 class Comparer:

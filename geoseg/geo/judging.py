@@ -13,6 +13,7 @@ from geoseg.geo.area_counts import AreaCounter
 from geoseg.geo.boundary_scores import BoundaryCounter
 from geoseg.geo.calibrating import Calibrator
 from geoseg.geo.comparing import Comparison
+from geoseg.geo.error_map import ErrorCounter
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.object_matching import ObjectMatcher
@@ -42,6 +43,9 @@ class Question:
 
     area: bool = False
     """Whether areas are summed."""
+
+    window: int | None = None
+    """Side of the windows of which errors are counted, pixels."""
 
 
 class Judge:
@@ -79,6 +83,10 @@ class Judge:
             self._objects = ObjectMatcher(grid, count, ignore, question.objects, sizes)
         if question.area:
             self._areas = AreaCounter(grid, count, ignore)
+        self._errors: ErrorCounter | None = None
+        if question.window is not None:
+            left_out, window = question.left_out, question.window
+            self._errors = ErrorCounter(grid, question.legend, left_out, window)
         if sample is not None:
             sample.begin(grid)
         self._row = 0
@@ -101,6 +109,8 @@ class Judge:
             self._objects.push(reference, prediction, numbers)
         if self._areas is not None:
             self._areas.count(reference, prediction, self._row)
+        if self._errors is not None:
+            self._errors.push(reference, prediction)
         if self._sample is not None:
             self._sample.read(prediction, self._row)
         if self._calibrator is not None:
@@ -115,6 +125,7 @@ class Judge:
             objects=None if self._objects is None else self._objects.finish(),
             areas=None if self._areas is None else self._areas.result(),
             calibration=None if self._calibrator is None else self._calibrator.result(),
+            errors=None if self._errors is None else self._errors.result(),
         )
 
     def _without(self, reference: Indices) -> Indices:

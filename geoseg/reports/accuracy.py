@@ -16,6 +16,7 @@ import numpy.typing as npt
 from geoseg.geo.area_estimation import AreaSample
 from geoseg.geo.comparing import Comparison
 from geoseg.geo.confusion import majority_scores, scores
+from geoseg.geo.error_windows import WindowChoice
 from geoseg.geo.outputs import publish
 from geoseg.reports.accuracy_parts import PARTS, Part, area_scores, part_scores, plain
 from geoseg.reports.accuracy_text import (
@@ -58,6 +59,9 @@ class Report:
 
     sample: AreaSample | None = None
     """Interpreted places by class of the map, where there is a sample."""
+
+    windows: WindowChoice | None = None
+    """Where the maps are worst and best, where that was asked for."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     """What was asked for, to be told in the report."""
@@ -114,6 +118,7 @@ class Report:
                 **self.parts,
                 "area": self.area,
                 "trivial": self.trivial,
+                "windows": None if self.windows is None else self.windows.to_dict(),
                 "pixels": self._pixels(self.scenes),
                 "scenes": [self._scene(scene) for scene in self.scenes],
                 "settings": self.settings,
@@ -145,6 +150,7 @@ class Report:
             **self._parts([scene]),
             "area": area_scores([scene], self.names),
             "pixels": self._pixels([scene]),
+            "tags": dict(scene.tags),
         }
 
     def _parts(self, scenes: Sequence[Comparison]) -> dict[str, dict[str, Any] | None]:
