@@ -1,6 +1,7 @@
 """`export` writes what QGIS plugins, other run-times and geoseg read; numpy is the oracle."""
 
 import json
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -187,6 +188,18 @@ def test_a_graph_that_gives_other_classes_is_not_published(tmp_path, monkeypatch
     with pytest.raises(WorkError, match=r"onnx gives the class of PyTorch for [\d.]+% "):
         export(DEMO, tmp_path / "bad.onnx", ExportOptions(stac=True))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_openvino_reads_otherwise_is_warned_of(tmp_path, monkeypatch, caplog):
+    job = sys.modules["geoseg.export"]  # the face offers the function of this name
+    monkeypatch.setattr(job, "agreement", lambda *given: next(shares))
+    shares = iter([1.0, 0.99])
+    made = export(DEMO, tmp_path / "a.onnx")
+    assert made.agreement == {"onnx": 1.0, "openvino": 0.99}
+    assert "99.00% of the pixels only: run this file by ONNX Runtime" in caplog.text
+    shares = iter([0.99])
+    with pytest.raises(WorkError, match="openvino gives the class"):
+        export(DEMO, tmp_path / "a.xml")
 
 
 def test_outputs_are_refused_before_any_work(tmp_path, monkeypatch):
