@@ -41,7 +41,8 @@ def isprs(name, train, test, images, labels, bands):
         },
         keys=ISPRS | {"#000000": None},
         bands=bands,
-        georeferenced=name.startswith("potsdam"),  # its labels have no place, whatever the images have
+        # Of Vaihingen the labels have no place, whatever the images have.
+        georeferenced=name.startswith("potsdam"),
     )
 
 

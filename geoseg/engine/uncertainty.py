@@ -46,8 +46,9 @@ def entropy(scores: Tensor, *, exclusive: bool = True) -> Tensor:
     """
     scores = scores.float().clamp(0, 1)
     if exclusive:
-        return torch.special.entr(scores).sum(-3) / math.log(max(scores.shape[-3], 2))
-    both = torch.special.entr(scores) + torch.special.entr(1 - scores)
+        total: Tensor = torch.special.entr(scores).sum(-3)
+        return total / math.log(max(scores.shape[-3], 2))
+    both: Tensor = torch.special.entr(scores) + torch.special.entr(1 - scores)
     return both.mean(-3) / math.log(2)
 
 
@@ -55,8 +56,8 @@ def margin(scores: Tensor) -> Tensor:
     """How far the highest score (classes, rows, width) is above the second; (rows, width)."""
     if len(scores) == 1:
         return scores[0].float().mul(2).sub(1).abs()  # of a class and its absence
-    first, second = scores.float().topk(2, dim=0).values
-    return (first - second).clamp(0, 1)
+    highest: Tensor = scores.float().topk(2, dim=0).values
+    return (highest[0] - highest[1]).clamp(0, 1)
 
 
 class EntropyBackend:

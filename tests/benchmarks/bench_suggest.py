@@ -106,7 +106,9 @@ def main():
                 [SAMPLES / "west.tif"],
                 model,
                 folder / "places.gpkg",
-                SuggestOptions(count=args.more, size=SIDE * 0.5, labelled=folder / "first/done.gpkg"),
+                SuggestOptions(
+                    count=args.more, size=SIDE * 0.5, labelled=folder / "first" / "done.gpkg"
+                ),
             )
             told = first + [place.window[:2] for place in places]
             drawn = first + random_squares(rng, args.more, first)
