@@ -124,7 +124,7 @@ def test_options_of_preview(refuse, words, parts, cure):
         ("predict scene.tif -m model.safetensors", ["'--output'"], "See geoseg predict --help"),
         ("tile scene.tif -o out", ["'--labels'"], "See geoseg tile --help"),
         ("train", ["'CONFIG.toml'"], "See geoseg train --help"),
-        ("vectorize classes.tif more.tif -o out.gpkg", ["more.tif"], "See geoseg vectorize --help"),
+        ("vectorize -o out.gpkg", ["'CLASSES.tif...'"], "See geoseg vectorize --help"),
         ("evaluate classes.tif", ["'--labels'"], "See geoseg evaluate --help"),
         ("segment scene.tif", ["'segment'"], "See geoseg --help"),
         ("info", ["'PATH...'"], "See geoseg info --help"),
