@@ -141,6 +141,8 @@ def _link(pools: Pools, room: _Room, count: int) -> None:
             size *= 2
         room.table[:size] = -1
         for place in range(count):
+            if room.begins[place] < 0:
+                continue
             slot = _hash(room.begins[place], size)
             while room.table[slot] >= 0:
                 slot = (slot + 1) & (size - 1)

@@ -11,7 +11,8 @@ there; of `salted` 3 %, of `noisy` 15 % of the pixels get another class, each by
 
 Each run is a process of its own, whose peak resident memory the operating system tells (Linux).
 Its time begins when everything is imported and, of geoseg, the compiled code is loaded by a map of
-a few pixels. The tools take turns; the median of the repeats is told.
+a few pixels. The tools take turns; the median of the repeats is told. On a machine that does
+other work too, the seconds of CPU (of all threads) are what to compare.
 """
 
 from __future__ import annotations
@@ -35,40 +36,47 @@ MAPS = {"land-cover": 0.0, "salted": 0.03, "noisy": 0.15}
 CLASSES = 5
 BASE, ROWS = 4096, 512
 
+CLOCK = """
+import time
+def now():
+    return time.perf_counter(), time.process_time()
+def since(start):
+    return dict(zip(("seconds", "cpu_seconds"), (n - s for n, s in zip(now(), start))))
+"""
 TELL = """
 with open("/proc/self/status") as status:
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-print(json.dumps({"seconds": seconds, "polygons": polygons, "mebibytes": peak / 1024}))
+print(json.dumps({**spent, "polygons": polygons, "mebibytes": peak / 1024}))
 """
 GEOSEG = """
-import json, sys, time
+import json, sys
 from geoseg.vectorize import VectorizeOptions, vectorize
 small, source, target = sys.argv[1:]
 vectorize(small, target, VectorizeOptions(overwrite=True))
-start = time.perf_counter()
+start = now()
 polygons = vectorize(source, target, VectorizeOptions(overwrite=True)).polygons
-seconds = time.perf_counter() - start
+spent = since(start)
 """
 RASTERIO = """
-import json, sys, time
+import json, sys
 import geopandas, rasterio, shapely
 from rasterio import features
 _, source, target = sys.argv[1:]
-start = time.perf_counter()
+start = now()
 with rasterio.open(source) as dataset:
     values, transform, crs = dataset.read(1), dataset.transform, dataset.crs
 found = features.shapes(values, mask=values != 255, transform=transform)
 shapes, classes = zip(*((shapely.geometry.shape(s), int(v)) for s, v in found), strict=True)
 frame = geopandas.GeoDataFrame({"class_id": classes}, geometry=list(shapes), crs=crs)
 frame.to_file(target, layer="segments", driver="GPKG")
-seconds, polygons = time.perf_counter() - start, len(frame)
+spent, polygons = since(start), len(frame)
 """
 GDAL = """
-import json, sys, time
+import json, sys
 from osgeo import gdal, ogr
 gdal.UseExceptions()
 _, source, target = sys.argv[1:]
-start = time.perf_counter()
+start = now()
 dataset = gdal.Open(source)
 band = dataset.GetRasterBand(1)
 out = ogr.GetDriverByName("GPKG").CreateDataSource(target)
@@ -79,7 +87,7 @@ gdal.Polygonize(band, band.GetMaskBand(), layer, 0)
 layer.CommitTransaction()
 polygons = layer.GetFeatureCount()
 layer = out = None
-seconds = time.perf_counter() - start
+spent = since(start)
 """
 TOOLS = {"geoseg": GEOSEG, "rasterio": RASTERIO, "gdal": GDAL}
 
@@ -105,6 +113,7 @@ def write_map(path, side, salt, base):
     transform = Affine(0.5, 0, 4e5, 0, -0.5, 5e6)
     rng = np.random.default_rng(1)
     with rasterio.open(path, "w", driver="GTiff", transform=transform, **profile) as dataset:
+        dataset.write_colormap(1, {value: (40 * value, 120, 80, 255) for value in range(CLASSES)})
         for row in range(0, side, ROWS):
             values = base[places[row : row + ROWS]][:, places]
             noisy = rng.random(values.shape, np.float32) < salt
@@ -115,7 +124,14 @@ def write_map(path, side, salt, base):
 def measure(tool, python, small, source):
     """Seconds, polygons and peak memory of one run."""
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
-        command = [python, "-c", TOOLS[tool] + TELL, small, source, Path(folder, "out.gpkg")]
+        command = [
+            python,
+            "-c",
+            CLOCK + TOOLS[tool] + TELL,
+            small,
+            source,
+            Path(folder, "out.gpkg"),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{tool}: {done.stderr[-2000:]}")
@@ -139,6 +155,7 @@ def compare(tools, small, source, repeats):
     return {
         tool: {
             "seconds": statistics.median(run["seconds"] for run in found),
+            "cpu_seconds": statistics.median(run["cpu_seconds"] for run in found),
             "mebibytes": max(run["mebibytes"] for run in found),
             "polygons": found[0]["polygons"],
         }
@@ -170,13 +187,15 @@ def main():
             for name in arguments.maps.split(","):
                 write_map(source, side, MAPS[name], base)
                 found = compare(tools, small, source, arguments.repeats)
-                own = found.get("geoseg", {"seconds": np.nan})
+                own = found.get("geoseg", {"seconds": np.nan, "cpu_seconds": np.nan})
                 for tool, run in found.items():
                     figures.append({"side": side, "map": name, "by": tool, **run})
                     print(
                         f"{side:>6} {name:<10} {tool:<8} {run['polygons']:>10,} polygons "
-                        f"{run['seconds']:8.2f} s {run['mebibytes']:8.0f} MiB "
-                        f"{run['seconds'] / own['seconds']:5.1f} x",
+                        f"{run['mebibytes']:8.0f} MiB {run['seconds']:8.2f} s "
+                        f"{run['seconds'] / own['seconds']:5.1f} x  "
+                        f"{run['cpu_seconds']:8.2f} s of CPU "
+                        f"{run['cpu_seconds'] / own['cpu_seconds']:5.1f} x",
                         flush=True,
                     )
     if arguments.json:
