@@ -134,19 +134,7 @@ def _link(pools: Pools, room: _Room, count: int) -> None:
     if count == 1:
         room.following[0] = 0
         return
-    size = 0
-    if count > _FEW:
-        size = 16
-        while size < 2 * count:
-            size *= 2
-        room.table[:size] = -1
-        for place in range(count):
-            if room.begins[place] < 0:
-                continue
-            slot = _hash(room.begins[place], size)
-            while room.table[slot] >= 0:
-                slot = (slot + 1) & (size - 1)
-            room.table[slot] = place
+    size = _fill_table(room, count) if count > _FEW else 0
     for place in range(count):
         if room.begins[place] < 0:
             room.following[place] = place
@@ -159,6 +147,23 @@ def _link(pools: Pools, room: _Room, count: int) -> None:
         if found < 0:
             found = _find(room, count, size, arrival - way + ((way + 3) & 3))
         room.following[place] = found
+
+
+@inlined
+def _fill_table(room: _Room, count: int) -> int:
+    """Put half arcs into the hash table, rings aside; how much of it is used."""
+    size = 16
+    while size < 2 * count:
+        size *= 2
+    room.table[:size] = -1
+    for place in range(count):
+        if room.begins[place] < 0:
+            continue
+        slot = _hash(room.begins[place], size)
+        while room.table[slot] >= 0:
+            slot = (slot + 1) & (size - 1)
+        room.table[slot] = place
+    return size
 
 
 @inlined
