@@ -15,25 +15,26 @@ import numpy as np
 from geoseg import __version__
 from geoseg.errors import ConfigError, LabelError
 from geoseg.geo.calibrating import Calibrator, find_probabilities
-from geoseg.geo.classes import legend_of_classes, open_classes, strips
+from geoseg.geo.classes import legend_of_classes, open_classes, strips, tags_of
 from geoseg.geo.comparing import Comparer, Comparison
+from geoseg.geo.error_map import window_side
+from geoseg.geo.error_windows import WindowView, choose_windows, view_window
 from geoseg.geo.gdal import limit_block_cache
 from geoseg.geo.judging import Judge, Question
 from geoseg.geo.label_agreement import check_grid, check_names
 from geoseg.geo.labels import LabelOptions, Labels, find_labels
 from geoseg.geo.legend import Legend
 from geoseg.geo.object_scores import SIZES
-from geoseg.geo.outputs import check_output, check_output_folder
+from geoseg.geo.outputs import check_output, check_output_folder, make_folders
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.raster import Scene
 from geoseg.geo.sample_points import FIELD, SamplePoints, SampleReader
+from geoseg.geo.scene_images import SceneImage, find_images
 from geoseg.progress import Progress, Task
-from geoseg.reports.accuracy import Report, write_report
+from geoseg.reports.accuracy import Report
+from geoseg.reports.report_files import ReportParts, report_names, write_report_files
 
 logger = logging.getLogger(__name__)
-
-REPORT = "report.json"
-"""Name of the report in its folder."""
 
 _BLOCK_CACHE = 256 << 20
 """Bytes of GDAL's decoded blocks, so that memory does not grow with the height of scenes."""
@@ -85,17 +86,26 @@ class EvaluateOptions:
     sample_field: str = FIELD
     """Attribute of the points that tells the class."""
 
+    images: str | Path | None = None
+    """Scenes to show beside the windows of the report: a file, a folder with files of the same
+    names or stems, or a pattern with `{stem}`."""
+
+    windows: int = 4
+    """Most windows to show of those with the most errors, and of those with the fewest."""
+
     assume_crs: str | None = None
     """CRS of predictions that have none; without it, they are taken as plain images."""
 
     overwrite: bool = False
-    """Whether an existing report may be replaced."""
+    """Whether the files of an existing report may be replaced."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("global", "per-image"):
             raise ConfigError("--mode", f"{self.mode!r} is unknown", "Give global or per-image")
         if self.boundary is not None and not 0 < self.boundary < math.inf:
             raise ConfigError("--boundary", f"{self.boundary} is not above 0", "Give metres")
+        if self.windows < 1:
+            raise ConfigError("--windows", f"{self.windows} is below 1", "Give 1 or more")
         if not _ascends(self.object_sizes):
             listing = ", ".join(f"{size:g}" for size in self.object_sizes)
             raise ConfigError(
@@ -124,7 +134,8 @@ def evaluate(
         predictions: Class rasters; globs, folders and `@list.txt` too.
         labels: A raster or vector file, a folder of them (matched by stem), or a pattern with
             `{stem}`; None where there is a sample only.
-        output: Folder for `report.json`; None writes nothing.
+        output: Folder for `report.json`, `report.html`, and its parts as pictures and tables;
+            None writes nothing.
         options: What is compared, and how.
         progress: Where to tell how far it is.
 
@@ -132,8 +143,8 @@ def evaluate(
         The report.
 
     Raises:
-        SceneError: If a prediction or probabilities cannot be read, or do not hold what they
-            should.
+        SceneError: If a prediction, probabilities or an image cannot be read, or do not hold what
+            they should.
         LabelError: If labels cannot be read, lie on another grid and `resample` is not set, do
             not touch their prediction, or leave no pixel to compare; a prediction holds values
             that are not in the legend, or names them unlike it; the sample does not fit the map.
@@ -144,23 +155,28 @@ def evaluate(
     options, progress = options or EvaluateOptions(), progress or Progress()
     if labels is None and options.sample is None:
         raise ConfigError("--labels", "are missing, and there is no sample", "Give either")
-    target = None if output is None else _check_target(Path(output), options)
-    limit_block_cache(_BLOCK_CACHE)
     paths = find_scenes(predictions)
+    inputs = [path for path in (labels, options.sample) if path is not None]
+    names = report_names(_parts(labels, options), paths)
+    folder = None if output is None else Path(output).expanduser()
+    if folder is not None:
+        _check_folder(folder, names, [*paths, *inputs], options)
+    limit_block_cache(_BLOCK_CACHE)
     scenes = [open_classes(path, options.assume_crs) for path in paths]
     legend = legend_of_classes(scenes[0], options.legend)
     for scene in scenes:
         check_names(scene.path, legend, given=options.legend is not None)
-    work = _Work(legend, options, scenes)
+    work = _Work(legend, options, scenes, shows_errors=not (folder is None or labels is None))
     found = [""] * len(paths) if labels is None else find_labels(str(labels), paths)
     windows = sum(len(strips(scene)) for scene in scenes)
     with progress.task("evaluate", total=windows, unit="strip") as task:
         for place, path in enumerate(found):
             work.compare(place, path, task)
     report = work.report(None if labels is None else str(labels))
-    if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_report(report, target)
+    if folder is not None:
+        views = work.views(report)
+        with make_folders([folder / name for name in names]):
+            write_report_files(report, folder, legend, views)
     return report
 
 
@@ -171,12 +187,22 @@ class _Work:
         legend: The classes.
         options: What is counted.
         scenes: The predictions.
+        shows_errors: Whether it is also counted where they are wrong.
     """
 
-    def __init__(self, legend: Legend, options: EvaluateOptions, scenes: Sequence[Scene]) -> None:
+    def __init__(
+        self,
+        legend: Legend,
+        options: EvaluateOptions,
+        scenes: Sequence[Scene],
+        *,
+        shows_errors: bool,
+    ) -> None:
         self._legend, self._options, self._scenes = legend, options, scenes
-        self._question = _question(legend, options)
+        side = window_side([scene.grid.shape for scene in scenes]) if shows_errors else None
+        self._question = replace(_question(legend, options), window=side)
         self._sources = _Sources(legend, options.labels)
+        self._images = _open_images(options, scenes)
         self._probabilities: list[str] | None = None
         if options.probabilities is not None:
             paths = [scene.path for scene in scenes]
@@ -199,6 +225,7 @@ class _Work:
         if self._probabilities is not None:
             crs = scene.options.assume_crs
             calibrator = Calibrator(self._probabilities[place], scene.grid, legend, crs)
+        tags = tags_of(scene)
         judge = Judge(self._question, scene.grid, calibrator, self._sample)
         for window in strips(scene):
             raster, numbers = scene.read(window), None
@@ -206,7 +233,7 @@ class _Work:
                 numbers = labels.numbers(raster.grid)
             judge.push(*comparer.count(raster), numbers)
             task.advance()
-        self._compared.append(judge.result(comparer.result()))
+        self._compared.append(replace(judge.result(comparer.result()), tags=tags))
 
     def report(self, labels: str | None) -> Report:
         """All that was counted.
@@ -215,11 +242,13 @@ class _Work:
             LabelError: If there is no pixel to compare, or the sample does not fit the maps.
         """
         options, legend = self._options, self._legend
+        maps = [found.errors for found in self._compared if found.errors is not None]
         report = Report(
             scenes=tuple(self._compared),
             names=legend.names,
             left_out=self._question.left_out,
             mode=options.mode,
+            windows=choose_windows(maps, options.windows) if maps else None,
             settings={"labels": labels, **_settings(options, self._question)},
         )
         if self._sample is not None and report.area is not None:
@@ -228,6 +257,17 @@ class _Work:
         if labels is not None:
             _check_counted(report, labels)
         return report
+
+    def views(self, report: Report) -> list[WindowView]:
+        """What is seen in the windows of a report, the worst ones first."""
+        if report.windows is None:
+            return []
+        views = []
+        for window in (*report.windows.worst, *report.windows.best):
+            labels = self._sources.open(self._compared[window.scene].labels)
+            scene, image = self._scenes[window.scene], self._images.get(window.scene)
+            views.append(view_window(window, scene, labels, self._legend, image))
+        return views
 
 
 class _Sources:
@@ -243,6 +283,29 @@ class _Sources:
         if path not in self._opened:
             self._opened[path] = Labels.open(path, self._legend, self._options)
         return self._opened[path]
+
+
+def _open_images(options: EvaluateOptions, scenes: Sequence[Scene]) -> dict[int, SceneImage]:
+    """The image of each scene, by its place."""
+    if options.images is None:
+        return {}
+    paths = find_images(str(options.images), [scene.path for scene in scenes])
+    return {
+        place: SceneImage.open(path, scene.grid, scene.options.assume_crs)
+        for place, (path, scene) in enumerate(zip(paths, scenes, strict=True))
+    }
+
+
+def _parts(labels: str | Path | None, options: EvaluateOptions) -> ReportParts:
+    """What the report will have."""
+    return ReportParts(
+        labels=labels is not None,
+        boundary=options.boundary is not None,
+        objects=options.objects or options.object_classes is not None,
+        calibration=options.probabilities is not None,
+        area=options.area or options.sample is not None,
+        sample=options.sample is not None,
+    )
 
 
 def _question(legend: Legend, options: EvaluateOptions) -> Question:
@@ -279,6 +342,7 @@ def _settings(options: EvaluateOptions, question: Question) -> dict[str, Any]:
         "object_sizes": list(options.object_sizes),
         "probabilities": None if options.probabilities is None else str(options.probabilities),
         "sample": sample,
+        "images": None if options.images is None else str(options.images),
         "legend": question.legend.to_dict(),
         "geoseg": __version__,
     }
@@ -295,11 +359,12 @@ def _check_counted(report: Report, labels: str) -> None:
             logger.warning("%s: no pixel has both a class and a label", comparison.prediction)
 
 
-def _check_target(folder: Path, options: EvaluateOptions) -> Path:
-    """The report's path; the folder is made only when there is something to put in."""
-    folder = folder.expanduser()
-    if not folder.exists():
-        return check_output_folder(folder) / REPORT
+def _check_folder(
+    folder: Path, names: Sequence[str], inputs: Sequence[str | Path], options: EvaluateOptions
+) -> None:
+    """Refuse a folder that the report must not or cannot be written to; it is not made yet."""
     if not folder.is_dir():
         check_output_folder(folder)
-    return check_output(folder / REPORT, overwrite=options.overwrite)
+        return
+    for name in names:
+        check_output(folder / name, overwrite=options.overwrite, inputs=inputs)

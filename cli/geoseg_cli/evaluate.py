@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command("evaluate")
 @click.argument("predictions", metavar="PRED...", nargs=-1, required=True)
 @options.optional_labels
-@options.output("Folder for report.json.", required=False)
+@options.output("Folder for report.html, report.json, pictures and tables.", required=False)
 @click.option(
     "--mode",
     type=click.Choice(["global", "per-image"]),
@@ -78,6 +78,20 @@ if TYPE_CHECKING:
     metavar="A",
     help="Attribute of the points that tells the class.",
 )
+@click.option(
+    "--images",
+    metavar="P",
+    help="Show scenes beside the worst and best windows: a file, a folder (matched by name or "
+    "stem), or a {stem} pattern.",
+)
+@click.option(
+    "--windows",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Windows to show of the worst, and of the best.",
+)
 @options.assume_crs
 @options.as_json
 @options.messages
@@ -99,6 +113,8 @@ def command(
     area: bool,
     sample: str | None,
     sample_field: str,
+    images: str | None,
+    windows: int,
     assume_crs: str | None,
     as_json: bool,
     progress: Progress,
@@ -126,6 +142,8 @@ def command(
         area=area,
         sample=sample,
         sample_field=sample_field,
+        images=images,
+        windows=windows,
         assume_crs=assume_crs,
         overwrite=overwrite,
     )

@@ -10,8 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.windows import Window
 
+from geoseg.geo.classes import class_values
 from geoseg.geo.error_map import ErrorMap
-from geoseg.geo.raster import Raster
+from geoseg.geo.labels import Labels
+from geoseg.geo.legend import Legend
+from geoseg.geo.raster import Raster, Scene
+from geoseg.geo.scene_images import SceneImage
 
 _KNOWN, _BUSY = 0.5, 0.1
 """Shares of a window: that must be counted; of what is counted, that is not background."""
@@ -124,6 +128,32 @@ def choose_windows(maps: Sequence[ErrorMap], number: int) -> WindowChoice:
     busy = [w for w in known if w.busy >= _BUSY * w.counted] or known
     best = _take(busy, number, lambda window: (window.share, -window.busy), worst)
     return WindowChoice(worst=worst, best=best)
+
+
+def view_window(
+    window: ErrorWindow, scene: Scene, labels: Labels, legend: Legend, image: SceneImage | None
+) -> WindowView:
+    """Read what is seen in a window.
+
+    Args:
+        window: Which one.
+        scene: The class raster.
+        labels: Its labels.
+        legend: The classes of both.
+        image: What both are of; None where there is none.
+
+    Raises:
+        SceneError: If a raster is broken there.
+        LabelError: If the labels cannot be read there.
+    """
+    raster = scene.read(window.window)
+    values = class_values(raster.data[0], raster.valid, legend)
+    return WindowView(
+        window=window,
+        prediction=legend.encode(values),
+        reference=legend.encode(labels.mask(raster.grid)),
+        image=None if image is None else image.read(window.window),
+    )
 
 
 def _windows(scene: int, counts: ErrorMap) -> list[ErrorWindow]:

@@ -69,8 +69,7 @@ def calibration_text(found: dict[str, Any]) -> str:
 
 def area_text(found: dict[str, Any]) -> str:
     """Areas as mapped, as labelled, and as estimated from a sample."""
-    hectares = found["unit"] == "m2"
-    scale, unit = (_HECTARE, "ha") if hectares else (1, found["unit"])
+    scale, unit = area_scale(found["unit"])
     sample = found["sample"]
     if sample is None:
         lines = [[f"area, {unit}", "mapped", "mapped there", "labelled"]]
@@ -92,6 +91,11 @@ def area_text(found: dict[str, Any]) -> str:
         )
     overall = _share_interval(sample["overall_accuracy"])
     return f"{table(lines)}\noverall accuracy {overall}, of {sample['points']} points"
+
+
+def area_scale(unit: str) -> tuple[int, str]:
+    """By what areas are divided to be read, and the unit they then have."""
+    return (_HECTARE, "ha") if unit == "m2" else (1, unit)
 
 
 def _object_cells(row: dict[str, Any]) -> list[str]:

@@ -50,6 +50,11 @@ def stretch(
     return picture
 
 
+def literal(text: str) -> str:
+    """Text that matplotlib draws as it stands: a name with dollars is no formula."""
+    return text.replace("$", r"\$")
+
+
 def ground_ratio(grid: Grid) -> float:
     """Width of a pixel on the ground over its height, in the middle of a grid."""
     ratio = grid.res[0] / grid.res[1]

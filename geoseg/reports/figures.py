@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from geoseg.geo.legend import Legend
 from geoseg.geo.outputs import publish
 from geoseg.geo.sample_view import SampleView
+from geoseg.reports.drawing import literal
 
 Array = npt.NDArray[Any]
 IGNORE_COLOR = (200, 200, 200)
@@ -73,7 +74,13 @@ def draw_confusion(matrix: Array, names: Sequence[str], output: str | Path) -> N
     Raises:
         WorkError: If the file cannot be written.
     """
+    _save(confusion_figure(matrix, names), output)
+
+
+def confusion_figure(matrix: Array, names: Sequence[str]) -> Figure:
+    """The figure of `draw_confusion`."""
     matrix = np.asarray(matrix, np.float64)
+    names = [literal(name) for name in names]
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros_like(matrix), where=totals > 0)
     count = len(matrix)
@@ -90,7 +97,7 @@ def draw_confusion(matrix: Array, names: Sequence[str], output: str | Path) -> N
     bar = figure.colorbar(image, ax=axes, shrink=0.8, format=lambda v, _: f"{v:.0%}")
     bar.set_label("share of the reference class")
     bar.outline.set_visible(False)
-    _save(figure, output)
+    return figure
 
 
 def draw_samples(
@@ -129,7 +136,7 @@ def draw_samples(
             one.spines[:].set_visible(False)
             if row == 0:
                 one.set_title(title, fontsize=10)
-        axes[0].set_ylabel(_shorten(sample.name), fontsize=7)
+        axes[0].set_ylabel(literal(_shorten(sample.name)), fontsize=7)
     _add_legend(figure, legend)
     _save(figure, output)
 
@@ -281,7 +288,7 @@ def paint(values: Array, legend: Legend, shown: Array) -> Array:
 
 def _add_legend(figure: Figure, legend: Legend) -> None:
     patches = [
-        Patch(facecolor=_rgb(color), edgecolor="#666666", linewidth=0.5, label=name)
+        Patch(facecolor=_rgb(color), edgecolor="#666666", linewidth=0.5, label=literal(name))
         for color, name in zip(legend.colors, legend.names, strict=True)
     ]
     gray = _rgb(IGNORE_COLOR)
