@@ -27,7 +27,8 @@ from geoseg.errors import OutputError, WorkError
 from geoseg.geo import partial
 from geoseg.geo.cog_options import check_options, is_lossy, try_options, upper_keys
 from geoseg.geo.gdal import GDAL_ERRORS
-from geoseg.geo.lasting import LockedFile, lasting_path
+from geoseg.geo.lasting import lasting_path
+from geoseg.geo.output_lock import only_writer, writing
 from geoseg.geo.outputs import check_output, publish
 from geoseg.geo.partial import BLOCK, Written, compare, explained, quiet
 from geoseg.geo.raster_profile import RasterProfile
@@ -92,8 +93,11 @@ class RasterWriter:
         self._is_lossy = is_lossy(profile.options)
         self._checksums: list[Written] = list(written or ())
         self._safe = len(self._checksums)
-        self._temporary = partial_path(self.path) if lasting else temporary_path(self.path)
-        self._lock = LockedFile(lasting_path(self.path, ".lock"), self.path) if lasting else None
+        self._lasts = lasting
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(only_writer(self.path) if lasting else writing(self.path))
+            self._temporary = partial_path(self.path) if lasting else temporary_path(self.path)
+            self._lock = lock.pop_all()
         with self._clean_on_error():
             self._dataset = self._begin() if written is None else self._go_on()
 
@@ -238,14 +242,9 @@ class RasterWriter:
 
     def _leave(self, *, keep: bool) -> None:
         """Remove the unfinished file, if it is not to be kept, and let others have the output."""
-        keep = keep and self._lock is not None and self._temporary.exists()
-        if not keep:
-            remove_temporary(self._temporary)
-        if self._lock is not None:
-            if keep:
-                self._lock.close()
-            else:
-                self._lock.remove()
+        with self._lock:
+            if not (keep and self._lasts):
+                remove_temporary(self._temporary)
 
     def _copy(self, finished: Path) -> None:
         """Copy the plain tiled file into a COG with overviews and statistics."""

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geoseg.errors import OutputError, WorkError
+from geoseg.geo.output_lock import writing
 from geoseg.geo.temporary import remove_temporary, temporary_path, try_file
 
 _MANY_FILES = 64
@@ -125,9 +126,15 @@ def publish(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
 
     Raises:
         WorkError: If the block left no file, or the file system fails.
-        OutputError: If `overwrite` is not set and another process made the file meanwhile.
+        OutputError: If another process is writing it, or (without `overwrite`) made it meanwhile.
     """
     path = Path(path).expanduser()
+    with writing(path), _published(path, overwrite=overwrite) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _published(path: Path, *, overwrite: bool) -> Iterator[Path]:
     temporary = temporary_path(path)
     try:
         yield temporary
@@ -155,13 +162,23 @@ def publish_folder(path: str | Path) -> Iterator[Path]:
 
     Raises:
         WorkError: If the file system fails.
+        OutputError: If another process is writing it.
     """
-    named, path = path, Path(path).expanduser().resolve()
+    named, path = Path(path), Path(path).expanduser().resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkError(named, error.strerror or str(error), "Check the disk") from error
+    with writing(path), _published_folder(named, path) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _published_folder(named: Path, path: Path) -> Iterator[Path]:
     # A mount point, as of a container, and the folder one stands in cannot be renamed: filled.
     is_fixed = path.is_dir() and (path.is_mount() or path == Path.cwd())
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_path(path / path.name if is_fixed else path)
         temporary.mkdir()
         yield temporary

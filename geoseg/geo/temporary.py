@@ -17,7 +17,7 @@ from pathlib import Path
 _counter = itertools.count()
 _TEMPORARY_NAME = re.compile(r"\.geoseg-([0-9a-f]{8})-(\d+)-\d+")
 _LONGEST_SUFFIX = 16
-_STALE_SECONDS = 7 * 24 * 3600
+STALE_SECONDS = 7 * 24 * 3600
 """Age at which a temporary file of another machine, whose processes cannot be seen, is dead."""
 
 
@@ -33,7 +33,7 @@ def temporary_path(path: Path) -> Path:
     """
     _remove_stale(path.parent.absolute())
     suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""
-    start = f".geoseg-{_machine()}-{os.getpid()}"
+    start = f".geoseg-{this_machine()}-{os.getpid()}"
     names = (path.parent / f"{start}-{number}{suffix}" for number in _counter)
     return next(name for name in names if not os.path.lexists(name))
 
@@ -81,13 +81,13 @@ def _remove_stale(folder: Path) -> None:
 
 
 def _is_in_use(entry: Path, machine: str, pid: int) -> bool:
-    if machine != _machine():
-        return time.time() - entry.stat().st_mtime < _STALE_SECONDS
-    return _is_running(pid)
+    if machine != this_machine():
+        return time.time() - entry.stat().st_mtime < STALE_SECONDS
+    return is_running(pid)
 
 
 @functools.cache
-def _machine() -> str:
+def this_machine() -> str:
     """Tells machines, and containers with process numbers of their own, that share a folder."""
     space = ""
     with contextlib.suppress(OSError):
@@ -95,7 +95,8 @@ def _machine() -> str:
     return f"{zlib.crc32(f'{platform.node()} {space}'.encode()):08x}"
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

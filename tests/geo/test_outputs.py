@@ -8,6 +8,7 @@ import pytest
 
 from geoseg.errors import OutputError, WorkError
 from geoseg.geo import outputs
+from geoseg.geo.output_lock import lock_path
 from geoseg.geo.outputs import (
     check_output,
     check_output_folder,
@@ -111,7 +112,7 @@ def test_publish_names_only_what_is_whole(tmp_path):
         assert temporary.parent == tmp_path
         assert temporary.suffix == ".tif"
         temporary.write_text("whole")
-        assert names(tmp_path) == [temporary.name]
+        assert names(tmp_path) == sorted([temporary.name, lock_path(tmp_path / "a.tif").name])
     assert names(tmp_path) == ["a.tif"]
     with pytest.raises(ZeroDivisionError):
         publish_and(fail, tmp_path / "a.tif")
@@ -254,9 +255,13 @@ def test_publish_folder_fills_the_folder_one_stands_in(tmp_path, monkeypatch):
 def test_two_processes_at_once_give_one_whole_file(tmp_path):
     code = (
         "import sys; from geoseg.geo.outputs import publish\n"
+        "from geoseg.errors import OutputError\n"
         "for _ in range(50):\n"
-        "    with publish(sys.argv[1]) as temporary:\n"
-        "        temporary.write_text(sys.argv[2] * 10000)"
+        "    try:\n"
+        "        with publish(sys.argv[1]) as temporary:\n"
+        "            temporary.write_text(sys.argv[2] * 10000)\n"
+        "    except OutputError as error:\n"
+        "        assert 'is being written by ' in str(error)"
     )
     target = tmp_path / "a.txt"
     processes = [subprocess.Popen([sys.executable, "-c", code, target, sign]) for sign in "ab"]
