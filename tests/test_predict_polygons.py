@@ -153,6 +153,16 @@ def test_rasters_that_are_finished_get_the_same_polygons(tmp_path, scene, bundle
     assert not list(tmp_path.glob(".geoseg-*"))
 
 
+def test_what_is_finished_is_left_alone(tmp_path, scene, bundle):
+    options = dataclasses.replace(FP32, polygons=tmp_path / "p.gpkg")
+    predict(scene, bundle, tmp_path / "c.tif", options)
+    made = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    resumed = dataclasses.replace(options, resume=True)
+    (result,) = predict(scene, bundle, tmp_path / "c.tif", resumed)
+    assert result.windows == 0
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == made
+
+
 def test_a_failed_run_leaves_no_polygons(tmp_path, monkeypatch, scene, bundle):
     def fail(self, finished):
         raise OSError(28, "No space left on device")

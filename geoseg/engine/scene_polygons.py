@@ -7,6 +7,7 @@ makes the polygons of an unbroken one; it is removed in the end, and never gets 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -122,8 +123,12 @@ class ScenePolygons:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        polygons = self._job.targets.polygons
         try:
             self._naming.__exit__(kind, error, trace)
+            if kind is None and polygons is not None:
+                # They were made before the rasters; `finished_files` goes by what is younger.
+                os.utime(polygons)
         except BaseException:
             self._end(keep=True)
             raise
