@@ -104,6 +104,9 @@ class WindowView:
     image: Raster | None = None
     """The scene there, in its own units; None where there is none."""
 
+    is_natural: bool = False
+    """Whether the image is red, green and blue, whose balance is to be kept."""
+
 
 def choose_windows(maps: Sequence[ErrorMap], number: int) -> WindowChoice:
     """Choose the windows in which maps are worst and best.
@@ -153,6 +156,7 @@ def view_window(
         prediction=legend.encode(values),
         reference=legend.encode(labels.mask(raster.grid)),
         image=None if image is None else image.read(window.window),
+        is_natural=image is not None and image.is_natural,
     )
 
 

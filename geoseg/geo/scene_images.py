@@ -58,6 +58,11 @@ class SceneImage:
             )
         return cls(scene, grid)
 
+    @property
+    def is_natural(self) -> bool:
+        """Whether it shows red, green and blue, whose balance is to be kept."""
+        return self.scene.band_names == ("red", "green", "blue")
+
     def read(self, window: Window) -> Raster:
         """The pixels in a window of the map.
 

@@ -38,9 +38,7 @@ def classes_figure(classes: Sequence[Mapping[str, Any]]) -> Figure:
             axes.plot(*zip(*points, strict=True), marker, color=color, markersize=6, label=key)
     axes.set_xlim(0, 1.02)
     _percents(axes, "x")
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=9, borderpad=0.2
-    )
+    _legend(axes, "IoU")
     return figure
 
 
@@ -56,7 +54,9 @@ def reliability_figure(found: Mapping[str, Any]) -> Figure:
     sure, right = ([row[key] for row in bins] for key in ("confidence", "accuracy"))
     curve.plot([0, 1], [0, 1], color="#9aa4ae", linewidth=1, linestyle="--", label="as it should")
     curve.vlines(sure, sure, right, color=_ORANGE, linewidth=5, alpha=0.35, label="gap")
-    curve.plot(sure, right, "o-", color=_BLUE, linewidth=1.8, markersize=5, label="this map")
+    curve.plot(
+        sure, right, "o-", color=_BLUE, linewidth=1.8, markersize=5, clip_on=False, label="this map"
+    )
     curve.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share of right pixels")
     curve.legend(frameon=False, fontsize=9, loc="upper left")
     every = found["reliability"]
@@ -99,9 +99,7 @@ def area_figure(found: Mapping[str, Any]) -> Figure:
         )  # fmt: skip
     axes.set_xlim(left=0)
     axes.set_xlabel(unit, fontsize=9, color=_PALE)
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9, borderpad=0.2
-    )
+    _legend(axes, label)
     return figure
 
 
@@ -128,6 +126,16 @@ def _rows_figure(names: Sequence[str], more: float) -> tuple[Figure, Axes]:
     axes.tick_params(axis="y", length=0, labelcolor=_INK, labelsize=10)
     axes.grid(visible=False, axis="y")
     return figure, axes
+
+
+def _legend(axes: Axes, first: str) -> None:
+    """What is what, above the axes; the bars before the marks on them."""
+    named = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda e: e[1] != first)
+    handles, labels = zip(*named, strict=True)
+    axes.legend(
+        handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False,
+        fontsize=9, borderpad=0.2,
+    )  # fmt: skip
 
 
 def _finish(axes: Axes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ from PIL import Image
 from geoseg.geo.error_map import ErrorMap
 from geoseg.geo.error_windows import WindowView
 from geoseg.geo.legend import Legend
-from geoseg.reports.drawing import literal
-from geoseg.reports.figures import IGNORE_COLOR, paint, stretch_images
+from geoseg.reports.drawing import literal, stretch
+from geoseg.reports.figures import IGNORE_COLOR, paint
 
 Picture = npt.NDArray[np.uint8]
 
@@ -94,13 +94,7 @@ def draw_windows(
     """
     images: dict[int, Picture] = {}
     for scene in {view.window.scene for view in views}:
-        shown = [
-            (place, _Image(view.image.data, view.image.valid))
-            for place, view in enumerate(views)
-            if view.window.scene == scene and view.image is not None
-        ]
-        pictures = stretch_images([image for _, image in shown])
-        images |= {place: picture for (place, _), picture in zip(shown, pictures, strict=True)}
+        images |= _stretched({i: v for i, v in enumerate(views) if v.window.scene == scene})
     return [
         WindowPictures(
             view=view,
@@ -168,10 +162,17 @@ def error_png(counts: ErrorMap) -> bytes:
     return png(error_picture(counts), small=_SMALL)
 
 
-@dataclass(frozen=True)
-class _Image:
-    image: npt.NDArray[Any]
-    valid: npt.NDArray[np.bool_]
+def _stretched(views: Mapping[int, WindowView]) -> dict[int, Picture]:
+    """The images of windows of one scene, which are all of one size, stretched together."""
+    images = {place: view.image for place, view in views.items() if view.image is not None}
+    if not images:
+        return {}
+    data = np.concatenate([image.data for image in images.values()], axis=2)
+    valid = np.concatenate([image.valid for image in images.values()], axis=1)
+    natural = all(view.is_natural for view in views.values())
+    picture = stretch(data, valid, natural=natural)[..., :3]
+    picture[~valid] = IGNORE_COLOR
+    return dict(zip(images, np.split(picture, len(images), axis=1), strict=True))
 
 
 def _rgb(color: tuple[int, int, int]) -> tuple[float, float, float]:

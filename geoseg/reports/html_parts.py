@@ -26,6 +26,7 @@ def bar(value: float | None) -> Cell:
         return share(value)
     part = f"{100 * value:.1f}%"
     style = f"background:linear-gradient(to right,var(--bar) {part},transparent {part})"
+    style += ";min-width:140px"
     return Cell(f"{value:.2%}", value, style)
 
 
@@ -56,8 +57,8 @@ def cards(content: Found) -> Html:
             say = number(content[key], ".3f") if key == "kappa" else share(content[key])
             bar_to_clear = trivial.get(key)
             text = number(bar_to_clear, ".3f") if key == "kappa" else share(bar_to_clear)
-            note = f"{text.content} for \u201c{trivial['class']}\u201d everywhere"
-            found.append(_card(title, say, note if key in trivial else "over the classes"))
+            note = f"trivial map: {text.content}" if key in trivial else "over the classes"
+            found.append(_card(title, say, note))
     found += _part_cards(content)
     return element("div", found, class_="cards")
 
@@ -211,11 +212,12 @@ def calibration_section(found: Found, chart: Html) -> Html:
         [name(row["name"]), share(row["calibration_error"]), number(row["brier"], ".4f")]
         for row in found["classes"]
     ]
+    whole = table(["", "all classes"], rows, identity="calibration", sortable=False)
+    head = ["class", "calibration error", "Brier"]
+    by_class = table(head, classes, identity="calibration-classes")
     return section(
         "Calibration",
-        chart,
-        table(["", "all classes"], rows, identity="calibration", sortable=False),
-        table(["class", "calibration error", "Brier"], classes, identity="calibration-classes"),
+        element("div", chart, element("div", whole, by_class), class_="beside"),
         identity="reliability",
     )
 
@@ -233,7 +235,8 @@ def area_section(found: Found, colors: Sequence[str], chart: Html) -> Html:
         [name(row["name"], color), *(area(row[key]) for key in keys)]
         for row, color in zip(found["classes"], colors, strict=True)
     ]
-    parts: list[Content] = [chart, table(head, rows, identity="area")]
+    both = element("div", chart, table(head, rows, identity="area"), class_="beside")
+    parts: list[Content] = [both]
     sample = found["sample"]
     if sample is not None:
         head = ["class", f"estimated, {unit}", "user's accuracy", "producer's accuracy", "of map"]
@@ -289,8 +292,9 @@ def _part_cards(content: Found) -> list[Html]:
 
 def _matrix_cell(count: int, total: int, *, is_right: bool) -> Html:
     part = count / total if total else 0.0
-    color = "31 95 168" if is_right else "200 30 45"
-    style = f"background:rgb({color} / {0.45 * part:.3f})" if count else None
+    # The root, so that the few per cent that errors mostly are can be told apart.
+    color, depth = ("31 95 168", 0.45 * part) if is_right else ("200 30 45", 0.7 * part**0.5)
+    style = f"background:rgb({color} / {depth:.3f})" if count else None
     words = f"{part:.1%}" if total else "-"
     return element("td", words, element("small", f"{count:,}"), style=style, data_value=str(count))
 

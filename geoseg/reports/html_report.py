@@ -176,6 +176,7 @@ def _objects_section(found: Found) -> Html:
     parts: list[Content] = [
         element("p", f"Connected regions, matched at an IoU of {found['iou']:g}.", class_="note"),
         table(["class", *head, iou], rows, identity="objects", sortable=False),
+        element("h3", "By size"),
         table([f"size, {unit}", *head], sizes, identity="object-sizes"),
     ]
     return section("Objects", *parts, identity="by-object")

@@ -19,7 +19,7 @@ p { margin: 6px 0 12px; max-width: 80ch; overflow-wrap: anywhere; }
 nav { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 12px 0 0; font-size: 14px; }
 a { color: var(--accent); text-decoration: none; }
 a:hover { text-decoration: underline; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(158px, 1fr)); gap: 12px;
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(136px, 1fr)); gap: 12px;
   margin: 20px 0 0; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   padding: 10px 14px 12px; }
@@ -59,6 +59,8 @@ figure { margin: 0; break-inside: avoid; }
 figcaption { font-size: 13px; line-height: 1.4; margin-top: 4px; overflow-wrap: anywhere; }
 img { display: block; max-width: 100%; height: auto; }
 .chart { background: #ffffff; border: 1px solid var(--line); border-radius: 8px; padding: 6px; }
+.beside { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 4px 28px; }
+.beside > * { min-width: 0; max-width: 100%; }
 .maps { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 18px; }
 .maps.one { grid-template-columns: minmax(0, 620px); }
 .maps img, .row img { width: 100%; image-rendering: pixelated; border: 1px solid var(--line); }
