@@ -1,7 +1,6 @@
 """Compiled networks that are kept on disk from one run to the next.
 
-To load a compiled network is to run code: only folders that belong to the user, and that nobody
-else may write to, are used.
+To load a compiled network is to run code: they lie in folders of the user alone.
 """
 
 from __future__ import annotations
@@ -11,9 +10,10 @@ import contextlib
 import hashlib
 import logging
 import os
-import stat
 import tempfile
 from pathlib import Path
+
+from geoseg.geo.user_cache import cache_folder
 
 logger = logging.getLogger(__name__)
 
@@ -21,41 +21,6 @@ _INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
 
 MOST_BYTES = 2 << 30
 """Of all models that are kept; those that were not used for the longest time go."""
-
-
-def cache_folder(name: str) -> Path | None:
-    """A folder of the user's own cache, made if need be.
-
-    Args:
-        name: What it is for.
-
-    Returns:
-        `$XDG_CACHE_HOME/geoseg/<name>` or `~/.cache/geoseg/<name>`; None if it cannot be had, or
-        does not belong to the user alone.
-    """
-    try:
-        base = os.environ.get("XDG_CACHE_HOME", "")
-        top = (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "geoseg"
-        for folder in (top, top / name):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not _is_own(folder):
-                logger.debug("%s is not the user's alone; nothing is kept in it", folder)
-                return None
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
-        logger.debug("no cache of compiled networks (%s)", error)
-        return None
-    return top / name
-
-
-def _is_own(folder: Path) -> bool:
-    status = folder.lstat()
-    others_write = stat.S_IWGRP | stat.S_IWOTH
-    return (
-        stat.S_ISDIR(status.st_mode)
-        and status.st_uid == os.geteuid()
-        and not status.st_mode & others_write
-        and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
-    )
 
 
 def keep_inductor_code() -> None:

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geoseg.engine.backends import BackendName, WindowKind, first_line
-from geoseg.engine.disk_cache import ModelCache, cache_folder
+from geoseg.engine.disk_cache import ModelCache
 from geoseg.engine.exported import HostWindows, cache_key, export_parts, input_dtype
 from geoseg.errors import ConfigError, WorkError
+from geoseg.geo.user_cache import cache_folder
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.device import Precision
 

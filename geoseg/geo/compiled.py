@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 
+from geoseg.geo.user_cache import cache_folder
+
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+
+_PREFIX = "compiled-"
+_KEPT = 4
+"""Versions of the compiled code that stay in the user's cache."""
 
 
 def compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
@@ -17,7 +28,7 @@ def compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _R
     Sums stay in the order in which they are written, so results are the same on every machine
     and do not depend on how the work is cut.
     """
-    return cast("Callable[_Arguments, _Result]", numba.njit(cache=True, nogil=True)(function))
+    return _compile(function, {})
 
 
 def inlined(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
@@ -25,5 +36,52 @@ def inlined(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Re
 
     Handing over many arrays, and counting who refers to them, would take longer than the work.
     """
-    options: dict[str, Any] = {"cache": True, "nogil": True, "forceinline": True, "_nrt": False}
-    return cast("Callable[_Arguments, _Result]", numba.njit(**options)(function))
+    return _compile(function, {"forceinline": True, "_nrt": False})
+
+
+def _compile(
+    function: Callable[_Arguments, _Result], options: dict[str, Any]
+) -> Callable[_Arguments, _Result]:
+    with _own_folder() as is_kept:
+        made = numba.njit(cache=is_kept, nogil=True, **options)(function)
+    return cast("Callable[_Arguments, _Result]", made)
+
+
+@contextmanager
+def _own_folder() -> Iterator[bool]:
+    """Let numba keep what it compiles in the user's cache; tells whether it can be kept at all.
+
+    A function of numba's knows when its own file was changed, but neither the functions in other
+    files that were compiled into it, nor that a type it takes is gone: then its index cannot even
+    be read. So each state of our sources has a folder of its own.
+    """
+    settings: Any = numba.config
+    named = settings.CACHE_DIR
+    folder = None if named else _folder()
+    if folder is None:
+        yield bool(named)
+        return
+    settings.CACHE_DIR = str(folder)
+    try:
+        yield True
+    finally:
+        settings.CACHE_DIR = named
+
+
+@cache
+def _folder() -> Path | None:
+    sources = hashlib.sha256(numba.__version__.encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        sources.update(file.read_bytes())
+    folder = cache_folder(f"{_PREFIX}{sources.hexdigest()[:16]}")
+    if folder is not None:
+        folder.touch()
+        others = [other for other in folder.parent.glob(f"{_PREFIX}*") if other != folder]
+        others.sort(key=_last_use, reverse=True)
+        for old in others[_KEPT - 1 :]:
+            shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def _last_use(folder: Path) -> float:
+    return folder.stat().st_mtime if folder.exists() else 0.0

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from geoseg.engine import disk_cache
-from geoseg.engine.disk_cache import ModelCache, cache_folder, keep_inductor_code
+from geoseg.engine.disk_cache import ModelCache, keep_inductor_code
+from geoseg.geo.user_cache import cache_folder
 
 
 @pytest.fixture(autouse=True)
