@@ -15,15 +15,17 @@ from shapely.geometry.base import BaseGeometry
 
 from geoseg.geo.grid import Grid
 
-_LOW, _HIGH = 1.0, 99.0
-"""Percentiles that become black and white."""
 _INK = "#22262b"
 _GAMMA = 0.8
 """Brightens the dark side a little, where most of the land lies."""
 
 
 def stretch(
-    data: npt.NDArray[Any], valid: npt.NDArray[np.bool_], *, natural: bool
+    data: npt.NDArray[Any],
+    valid: npt.NDArray[np.bool_],
+    *,
+    natural: bool,
+    percentiles: tuple[float, float] = (1.0, 99.0),
 ) -> npt.NDArray[np.uint8]:
     """Stretch raw values between percentiles.
 
@@ -32,13 +34,14 @@ def stretch(
         valid: (height, width), True where there is data; the rest becomes transparent.
         natural: Whether the bands are red, green and blue: then one span for all three keeps
             the colours true. Else each band has its own.
+        percentiles: Those of the values that become black and white.
 
     Returns:
         Red, green, blue, alpha: (height, width, 4).
     """
     values = np.nan_to_num(data.astype(np.float32), posinf=0, neginf=0)
     seen = values[:, valid] if valid.any() else values.reshape(len(values), -1)
-    low, high = np.percentile(seen, (_LOW, _HIGH), axis=1)  # (bands,) each
+    low, high = np.percentile(seen, percentiles, axis=1)  # (bands,) each
     span = np.maximum(high - low, np.finfo(np.float32).eps)
     if natural:
         span[:] = span.max()

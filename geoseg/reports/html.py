@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from geoseg.reports.html_style import SCRIPT, STYLE
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
+_LONG = 16
+"""Rows of a table that may be parted between pages."""
 _EMPTY_ELEMENTS = ("img", "meta", "link", "br")
 
 
@@ -97,7 +99,7 @@ def table(
     whole = element(
         "table", element("thead", element("tr", titles)), body, id=identity, class_=kind
     )
-    return element("div", whole, class_="wide")
+    return element("div", whole, class_="wide long" if len(rows) > _LONG else "wide")
 
 
 def section(title: str, *content: Content, identity: str) -> Html:

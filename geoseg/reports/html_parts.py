@@ -235,7 +235,7 @@ def area_section(found: Found, colors: Sequence[str], chart: Html) -> Html:
         [name(row["name"], color), *(area(row[key]) for key in keys)]
         for row, color in zip(found["classes"], colors, strict=True)
     ]
-    both = element("div", chart, table(head, rows, identity="area"), class_="beside")
+    both = element("div", chart, table(head, rows, identity="area"), class_="beside broad")
     parts: list[Content] = [both]
     sample = found["sample"]
     if sample is not None:

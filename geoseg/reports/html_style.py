@@ -83,8 +83,12 @@ code { font-size: 13px; overflow-wrap: anywhere; }
   .matrix td { min-width: 0; }
   .card { break-inside: avoid; } .cards { grid-template-columns: repeat(4, 1fr); gap: 8px; }
   .card b { font-size: 17pt; } .wide { overflow: visible; }
-  .maps { grid-template-columns: repeat(2, 1fr); } .maps.one { grid-template-columns: 120mm; }
-  .window { max-width: 165mm; } h2, h3 { break-after: avoid; } tr { break-inside: avoid; } }
+  .maps { grid-template-columns: repeat(2, 1fr); } .maps.one { grid-template-columns: 105mm; }
+  .chart { max-width: 125mm; } .beside .chart { max-width: 84mm; }
+  .beside.broad .chart { max-width: 120mm; } .wide:not(.long) { break-inside: avoid; }
+  .beside { gap: 0 14px; } .legend { break-after: avoid; }
+  h2 { margin-top: 22px; } .row { max-width: 150mm; }
+  h2, h3 { break-after: avoid; } tr { break-inside: avoid; } }
 """
 """CSS of a page. Colours of pictures and cells are set where these are made."""
 

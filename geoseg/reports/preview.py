@@ -10,18 +10,19 @@ from typing import Any
 import geopandas
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from geoseg.errors import ConfigError, LabelError, LegendError, OutputError
-from geoseg.geo.grid import Grid
+from geoseg.errors import ConfigError, LegendError, OutputError
+from geoseg.geo.classes import legend_of_classes, open_classes
 from geoseg.geo.legend import Legend
+from geoseg.geo.output_lock import writing
 from geoseg.geo.outputs import check_output, publish
 from geoseg.geo.raster import Raster, Scene, SceneOptions
-from geoseg.geo.vector import read_polygons
-from geoseg.reports.drawing import compound_path, draw_scale_bar, ground_ratio, stretch
+from geoseg.geo.scene_images import shown_bands
+from geoseg.reports.drawing import draw_scale_bar, ground_ratio, literal, stretch
+from geoseg.reports.outlines import draw_outlines, read_outlines
+from geoseg.reports.overlay import class_colors, overlay, read_classes_onto
 
 Array = npt.NDArray[Any]
 
@@ -32,8 +33,6 @@ _MARGIN, _GAP = 14, 16
 _TITLE, _PANEL_TITLE, _CAPTION, _LEGEND_LINE = 38, 24, 34, 25
 """Pixels around, between, and of the lines of text."""
 _INK, _PALE, _EMPTY = "#22262b", "#6b7280", "#f1f1ee"
-_OUTLINE = "#ffd60a"
-"""Of polygons that no legend colours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +45,23 @@ class PreviewOptions:
     size: int = 1500
     """Width of the picture in pixels."""
 
+    opacity: float = 0.5
+    """How much the classes that are laid over a scene hide of it, 0 to 1."""
+
+    stretch: tuple[float, float] = (1.0, 99.0)
+    """Percentiles of a scene's values that become black and white."""
+
     assume_crs: str | None = None
     """CRS of rasters that have none; `none` takes them as plain pixels."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.opacity <= 1:
+            raise ConfigError("--opacity", f"is {self.opacity}", "Give 0 to 1")
+        low, high = self.stretch
+        if not 0 <= low < high <= 100:
+            raise ConfigError(
+                "--stretch", f"{low:g} and {high:g} are no percentiles", "Give such as 2,98"
+            )
         if not 200 <= self.size <= 20000:
             raise ConfigError("--size", f"is {self.size}", "Give 200 to 20000 pixels")
 
@@ -67,44 +79,52 @@ class _Panel:
     legend: Legend | None
     """Of a class raster; None for a scene."""
 
+    classes: Raster | None = None
+    """What is laid over it: class values of the same pixels."""
+
     polygons: geopandas.GeoDataFrame | None = None
     """What is outlined on it."""
 
     @property
     def title(self) -> str:
         name = Path(self.scene.path).name
-        return name if self.polygons is None else f"{name} with polygons"
+        more = {"classes": self.classes, "polygons": self.polygons}
+        over = [word for word, what in more.items() if what is not None]
+        return f"{name} with {' and '.join(over)}" if over else name
 
 
 def preview(
     rasters: Sequence[str | Path],
     output: str | Path,
     *,
+    classes: str | Path | None = None,
     polygons: str | Path | None = None,
     legend: Legend | None = None,
     options: PreviewOptions | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Draw rasters side by side, with polygons on one of them, a legend and a scale bar.
+    """Draw rasters side by side, classes and polygons on one of them, a legend and a scale bar.
 
     Scenes show their bands red, green, blue (else the first three, or one in gray) stretched
     between percentiles; rasters with a colour table, or of the legend's values only, show their
-    classes. Large rasters are read at the size they are drawn. Polygons lie on a single raster,
-    or get a panel of their own over the first of several.
+    classes. Large rasters are read at the size they are drawn. Classes to lay over and polygons lie
+    on a single raster, or get a panel of their own over the first of several.
 
     Args:
         rasters: Scenes and class rasters, in the order of their panels.
         output: PNG file to write.
+        classes: Class raster to lay over a scene, half transparent; on any grid. Its background
+            class is left out.
         polygons: Vector file to outline; its background class is left out.
         legend: Names and colours of classes; by default those that a class raster brings.
-        options: Title and size.
+        options: Title, size, stretch and opacity.
         overwrite: Whether an existing file may be replaced.
 
     Returns:
         The path of the picture.
 
     Raises:
-        SceneError: If a raster cannot be read.
+        SceneError: If a raster cannot be read, or the classes cannot be laid over it.
         LabelError: If the polygons cannot be read or laid over the raster.
         ConfigError: If no raster is given.
         OutputError: If the picture must not be written there.
@@ -113,19 +133,22 @@ def preview(
     options = options or PreviewOptions()
     if not rasters:
         raise ConfigError("rasters", "none are given", "Name a raster to draw")
-    inputs = [*rasters, *([] if polygons is None else [polygons])]
+    inputs = [*rasters, *(path for path in (classes, polygons) if path is not None)]
     output = check_output(output, overwrite=overwrite, inputs=inputs)
     if output.suffix.lower() != ".png":
         problem = f'pictures cannot be written as "{output.suffix}"'
         raise OutputError(output, problem, "Name it .png")
-    side = _panel_side(len(rasters) + (polygons is not None and len(rasters) > 1), options)
-    panels = [_open_panel(str(path), legend, side, options) for path in rasters]
-    shown = legend or next((p.legend for p in panels if p.legend is not None), None)
-    if polygons is not None:
-        panels = _add_polygons(panels, str(polygons), shown)
-    figure = _draw(panels, shown, options)
-    with publish(output) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DPI)
+    with writing(output):
+        covered = len(rasters) > 1 and not (classes is None and polygons is None)
+        side = _panel_side(len(rasters) + covered, options)
+        panels = [_open_panel(str(path), legend, side, options) for path in rasters]
+        shown = legend or next((p.legend for p in panels if p.legend is not None), None)
+        if classes is not None:
+            shown = legend or legend_of_classes(open_classes(str(classes), options.assume_crs))
+        panels = _cover(panels, classes, polygons, shown, options)
+        figure = _draw(panels, shown, options)
+        with publish(output) as temporary:
+            figure.savefig(temporary, format="png", dpi=_DPI)
     return output
 
 
@@ -136,13 +159,12 @@ def _panel_side(count: int, options: PreviewOptions) -> int:
 def _open_panel(path: str, legend: Legend | None, side: int, options: PreviewOptions) -> _Panel:
     plain = SceneOptions(assume_crs=options.assume_crs, resampling="nearest")
     scene = Scene.open(path, plain)
-    raster = None
     if _may_hold_classes(scene, legend):
         raster = _read(scene, side)
         legend = _class_legend(scene, raster, legend)
         if legend is not None:
             return _Panel(scene=scene, raster=raster, legend=legend)
-    bands = tuple(scene.bands[index] for index in _shown_bands(scene))
+    bands = tuple(scene.bands[index] for index in shown_bands(scene))
     smooth = replace(plain, bands=bands, resampling="average", expand_palette=scene.is_paletted)
     scene = Scene.open(path, replace(smooth, bands=None) if scene.is_paletted else smooth)
     return _Panel(scene=scene, raster=_read(scene, side), legend=None)
@@ -173,34 +195,24 @@ def _class_legend(scene: Scene, raster: Raster, legend: Legend | None) -> Legend
         return Legend.of_values((int(value) for value in found), colormap=scene.colormap)
 
 
-def _shown_bands(scene: Scene) -> list[int]:
-    """Places of the bands that are drawn: red, green, blue; the first three; or the first."""
-    names = [name.lower() for name in scene.band_names]
-    if {"red", "green", "blue"} <= set(names):
-        return [names.index(color) for color in ("red", "green", "blue")]
-    return [0, 1, 2] if scene.count >= 3 else [0]
-
-
-def _add_polygons(panels: list[_Panel], path: str, legend: Legend | None) -> list[_Panel]:
-    """Lay the polygons on a single panel, or on a copy of the first of several."""
-    below = panels[0]
-    frame = _on_grid(read_polygons(path), below.raster.grid, path)
-    background = legend.background if legend is not None else None
-    if background is not None and "class_id" in frame.columns:
-        frame = frame[frame["class_id"] != background.value]
-    covered = replace(below, polygons=frame)
+def _cover(
+    panels: list[_Panel],
+    classes: str | Path | None,
+    polygons: str | Path | None,
+    legend: Legend | None,
+    options: PreviewOptions,
+) -> list[_Panel]:
+    """Lay classes and polygons on a single panel, or on a copy of the first of several."""
+    covered = below = panels[0]
+    grid = below.raster.grid
+    if classes is not None:
+        raster = read_classes_onto(str(classes), below.scene, grid, options.assume_crs)
+        covered = replace(covered, classes=raster)
+    if polygons is not None:
+        covered = replace(covered, polygons=read_outlines(str(polygons), grid, legend))
+    if covered is below:
+        return panels
     return [covered] if len(panels) == 1 else [*panels, covered]
-
-
-def _on_grid(frame: geopandas.GeoDataFrame, grid: Grid, path: str) -> geopandas.GeoDataFrame:
-    """The polygons in the CRS of a grid, without those that lie elsewhere."""
-    if (frame.crs is None) != (grid.crs is None):
-        problem = "has no CRS" if frame.crs is None else "has a CRS, the raster has none"
-        raise LabelError(path, problem, "Give both the same georeference")
-    if grid.crs is not None:
-        frame = frame.to_crs(grid.crs.to_wkt())
-    left, bottom, right, top = grid.bounds
-    return frame.cx[left:right, bottom:top]
 
 
 def _draw(panels: Sequence[_Panel], legend: Legend | None, options: PreviewOptions) -> Figure:
@@ -221,10 +233,12 @@ def _draw(panels: Sequence[_Panel], legend: Legend | None, options: PreviewOptio
     height = top + lines * _LEGEND_LINE + _MARGIN
     figure = Figure(figsize=(options.size / _DPI, height / _DPI), facecolor="white")
     for panel, box in zip(panels, boxes, strict=True):
-        _draw_panel(figure, panel, legend, box)
+        _draw_panel(figure, panel, _picture(panel, legend, options), box)
+        if panel.polygons is not None:
+            draw_outlines(figure.axes[-1], panel.polygons, panel.raster.grid, legend)
     if options.title:
         figure.text(
-            _MARGIN / options.size, 1 - (_MARGIN + _TITLE / 2) / height, options.title,
+            _MARGIN / options.size, 1 - (_MARGIN + _TITLE / 2) / height, literal(options.title),
             fontsize=15, fontweight="bold", color=_INK, va="center",
         )  # fmt: skip
     if patches:
@@ -241,10 +255,10 @@ def _tallness(panel: _Panel) -> float:
 def _draw_panel(
     figure: Figure,
     panel: _Panel,
-    legend: Legend | None,
+    picture: Array,
     box: tuple[float, float, float, float],
 ) -> None:
-    """Draw one panel into left, top, width, height (pixels of the figure)."""
+    """Draw the picture of a panel into left, top, width, height (pixels of the figure)."""
     left, top, width, height = box
     all_width, all_height = figure.get_size_inches() * _DPI
     bottom = all_height - top - height
@@ -253,26 +267,26 @@ def _draw_panel(
     )
     grid = panel.raster.grid
     smooth = "antialiased" if panel.legend is None else "nearest"
-    axes.imshow(_picture(panel), interpolation=smooth, aspect=1 / ground_ratio(grid))
+    axes.imshow(picture, interpolation=smooth, aspect=1 / ground_ratio(grid))
     axes.set(xticks=[], yticks=[], facecolor=_EMPTY)
     axes.spines[:].set(color="#c9c9c4", linewidth=0.8)
-    axes.set_title(panel.title, fontsize=11, color=_INK, loc="left", pad=5)
+    axes.set_title(literal(panel.title), fontsize=11, color=_INK, loc="left", pad=5)
     axes.set_xlabel(_describe(panel.scene), fontsize=8.5, color=_PALE, loc="left", labelpad=4)
-    if panel.polygons is not None:
-        _draw_polygons(axes, panel.polygons, grid, legend)
     if grid.is_georeferenced:
         draw_scale_bar(axes, grid, (width, height))
 
 
-def _picture(panel: _Panel) -> Array:
-    """Red, green, blue, alpha (height, width, 4) of a panel, uint8."""
+def _picture(panel: _Panel, legend: Legend | None, options: PreviewOptions) -> Array:
+    """Red, green, blue, alpha (height, width, 4) of a panel, uint8; `legend` of what covers it."""
     raster = panel.raster
     if panel.legend is None:
         natural = panel.scene.band_names == ("red", "green", "blue")
-        return stretch(raster.data, raster.valid, natural=natural)
-    picture = np.zeros((*raster.grid.shape, 4), np.uint8)
-    for value, color in zip(panel.legend.values, panel.legend.colors, strict=True):
-        picture[(raster.data[0] == value) & raster.valid] = (*color, 255)
+        limits = options.stretch
+        picture = stretch(raster.data, raster.valid, natural=natural, percentiles=limits)
+    else:
+        picture = class_colors(raster, panel.legend)
+    if panel.classes is not None and legend is not None:
+        picture = overlay(picture, panel.classes, legend, options.opacity)
     return picture
 
 
@@ -286,32 +300,6 @@ def _describe(scene: Scene) -> str:
     return f"{name}, {float(f'{grid.ground_resolution():.3g}'):g} m, {size}"
 
 
-def _draw_polygons(
-    axes: Axes, frame: geopandas.GeoDataFrame, grid: Grid, legend: Legend | None
-) -> None:
-    """Outline the polygons in the colours of their classes, thinly filled."""
-    colors = _polygon_colors(frame, legend)
-    paths = [compound_path(geometry, grid) for geometry in frame.geometry]
-    fill = PathCollection(paths, facecolors=colors, alpha=0.22, linewidths=0)
-    halo = PathCollection(paths, facecolors="none", edgecolors="#000000", linewidths=1.5, alpha=0.5)
-    line = PathCollection(paths, facecolors="none", edgecolors=colors, linewidths=1.0)
-    for collection in (fill, halo, line):
-        axes.add_collection(collection, autolim=False)
-
-
-def _polygon_colors(frame: geopandas.GeoDataFrame, legend: Legend | None) -> list[str]:
-    """Colours by `class_id`, or by the attribute that the legend's `from` knows best."""
-    if legend is None:
-        return [_OUTLINE] * len(frame)
-    if "class_id" in frame.columns:
-        by_value = {entry.value: entry.color for entry in legend.classes}
-        return [by_value.get(value, _OUTLINE) for value in frame["class_id"]]
-    by_source = {source: c.color for c in legend.classes for source in (c.name, *c.sources)}
-    columns = [frame[name] for name in frame.columns.drop(frame.geometry.name)]
-    best = max(columns, key=lambda column: column.isin(by_source.keys()).sum(), default=())
-    return [by_source.get(value, _OUTLINE) for value in best] or [_OUTLINE] * len(frame)
-
-
 def _legend_patches(panels: Sequence[_Panel], legend: Legend) -> list[Patch]:
     """One entry for each class; of long legends only for those that are seen."""
     shares = _shares(panels, legend)
@@ -323,7 +311,7 @@ def _legend_patches(panels: Sequence[_Panel], legend: Legend) -> list[Patch]:
             facecolor=entry.color,
             edgecolor="#8a8a85",
             linewidth=0.6,
-            label=entry.name if share is None else f"{entry.name}  {share:.1%}",
+            label=literal(entry.name if share is None else f"{entry.name}  {share:.1%}"),
         )
         for entry, share in entries
     ]
@@ -356,6 +344,7 @@ def _draw_legend(figure: Figure, patches: Sequence[Patch], columns: int, top: fl
 def _shares(panels: Sequence[_Panel], legend: Legend) -> list[float | None]:
     """The share of each class, where just one class raster is drawn."""
     rasters = [panel.raster for panel in panels if panel.legend is not None]
+    rasters += [panel.classes for panel in panels if panel.classes is not None]
     if len(rasters) != 1 or not rasters[0].valid.any():
         return [None] * legend.count
     values = rasters[0].data[0][rasters[0].valid]

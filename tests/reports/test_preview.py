@@ -8,6 +8,7 @@ from geoseg.errors import ConfigError, LabelError, OutputError, SceneError
 from geoseg.geo.legend import Legend, LegendClass
 from geoseg.geo.raster import Scene
 from geoseg.reports import preview as module
+from geoseg.reports.outlines import OUTLINE, outline_colors
 from geoseg.reports.preview import PreviewOptions, preview
 from geoseg_cli.main import main
 
@@ -169,7 +170,7 @@ class TestPolygons:
 
     def test_beside_several_rasters_they_get_a_panel(self, scene, classes, house):
         panels = [module._open_panel(str(p), None, 200, SIZE) for p in (scene, classes)]
-        more = module._add_polygons(panels, str(house), LEGEND)
+        more = module._cover(panels, None, str(house), LEGEND, SIZE)
         assert [p.polygons is not None for p in more] == [False, False, True]
         assert more[-1].scene.path == str(scene)
 
@@ -177,9 +178,8 @@ class TestPolygons:
         frame = geopandas.read_file(house)
         frame = frame.loc[[0, 0]].assign(class_id=[0, 1])
         frame.to_file(house)
-        (one,) = module._add_polygons(
-            [module._open_panel(str(classes), LEGEND, 200, SIZE)], str(house), LEGEND
-        )
+        panel_of_classes = module._open_panel(str(classes), LEGEND, 200, SIZE)
+        (one,) = module._cover([panel_of_classes], None, str(house), LEGEND, SIZE)
         assert one.polygons["class_id"].tolist() == [1]
 
     def test_labels_take_their_colors_from_the_legend(self):
@@ -191,9 +191,9 @@ class TestPolygons:
         frame = geopandas.GeoDataFrame(
             {"fid": [10, 11, 12], "kind": ["barn", "lake", "other"]}, geometry=boxes
         )
-        colors = module._polygon_colors(frame, Legend(classes=tuple(entries)))
-        assert colors == ["#c81e1e", "#1478c8", module._OUTLINE]
-        assert module._polygon_colors(frame, None) == [module._OUTLINE] * 3
+        colors = outline_colors(frame, Legend(classes=tuple(entries)))
+        assert colors == ["#c81e1e", "#1478c8", OUTLINE]
+        assert outline_colors(frame, None) == [OUTLINE] * 3
 
     def test_without_a_crs_they_are_refused(self, classes, house, tmp_path):
         frame = geopandas.read_file(house).set_crs(None, allow_override=True)
