@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from geoseg.errors import ConfigError, LegendError
 from geoseg.geo.dataset_keys import check_meanings
 from geoseg.geo.dataset_tables import Description, EncodingName
+from geoseg.geo.toml_text import parse_toml
 
 _SUFFIX = ".toml"
 _MOST_BYTES = 4 << 20
@@ -110,7 +111,7 @@ def _read(path: Path) -> str:
 
 def _parse(subject: str, text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        return parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(subject, f"is not valid TOML: {error}", "Mend that line") from error
 

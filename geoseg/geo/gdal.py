@@ -23,6 +23,7 @@ from rasterio.vrt import WarpedVRT
 
 from geoseg.errors import SceneError
 from geoseg.geo.npy import NpyAxes, is_npy, npy_as_vrt
+from geoseg.geo.side_files import check_side_files
 from geoseg.geo.vrt import check_vrt
 
 DRIVERS = ["GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "ENVI", "AAIGrid", "BMP", "GPKG"]
@@ -77,6 +78,8 @@ def open_dataset(
     drivers = DRIVERS
     if not is_remote(path):
         _check_file(path)
+        if not trust_vrt:
+            check_side_files(Path(path))
     name, extra = path, {}
     if is_npy(path) and not is_remote(path):
         # Raw bands may lie anywhere only in this VRT, which is ours.

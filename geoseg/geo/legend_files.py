@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from geoseg.errors import LegendError
+from geoseg.geo.toml_text import parse_toml
 
 
 def read_legend(path: Path) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def read_legend(path: Path) -> dict[str, Any]:
         LegendError: If it cannot be read, or is no TOML.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = parse_toml(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LegendError(path, f"is not TOML ({error})", "Mend the syntax") from error
     except OSError as error:

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from geoseg.errors import ConfigError
 from geoseg.geo.legend_files import preset_legend
+from geoseg.geo.toml_text import parse_toml
 from geoseg.nn.architectures import ARCHITECTURES
 from geoseg.nn.augment_config import AugmentConfig
 from geoseg.nn.config_tables import (
@@ -128,7 +129,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     text = ""
     try:
         text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text)
+        return parse_toml(text)
     except FileNotFoundError as error:
         raise ConfigError(path, "does not exist", "Check the path") from error
     except UnicodeDecodeError as error:
@@ -155,7 +156,7 @@ def _parse_override(text: str) -> dict[str, Any]:
 
 def _parse_value(text: str, value: str) -> object:
     try:
-        return tomllib.loads(f"value = {value}")["value"]
+        return parse_toml(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError as error:
         if _BARE_WORD.fullmatch(value):
             return value
