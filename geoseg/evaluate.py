@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,7 @@ from geoseg.geo.label_agreement import check_grid, check_names
 from geoseg.geo.labels import LabelOptions, Labels, find_labels
 from geoseg.geo.legend import Legend
 from geoseg.geo.object_scores import SIZES
+from geoseg.geo.output_lock import writing_folder
 from geoseg.geo.outputs import check_output, check_output_folder, make_folders
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.raster import Scene
@@ -161,22 +163,23 @@ def evaluate(
     folder = None if output is None else Path(output).expanduser()
     if folder is not None:
         _check_folder(folder, names, [*paths, *inputs], options)
-    limit_block_cache(_BLOCK_CACHE)
-    scenes = [open_classes(path, options.assume_crs) for path in paths]
-    legend = legend_of_classes(scenes[0], options.legend)
-    for scene in scenes:
-        check_names(scene.path, legend, given=options.legend is not None)
-    work = _Work(legend, options, scenes, shows_errors=not (folder is None or labels is None))
-    found = [""] * len(paths) if labels is None else find_labels(str(labels), paths)
-    windows = sum(len(strips(scene)) for scene in scenes)
-    with progress.task("evaluate", total=windows, unit="strip") as task:
-        for place, path in enumerate(found):
-            work.compare(place, path, task)
-    report = work.report(None if labels is None else str(labels))
-    if folder is not None:
-        views = work.views(report)
-        with make_folders([folder / name for name in names]):
-            write_report_files(report, folder, legend, views)
+    with nullcontext() if folder is None else writing_folder(folder):
+        limit_block_cache(_BLOCK_CACHE)
+        scenes = [open_classes(path, options.assume_crs) for path in paths]
+        legend = legend_of_classes(scenes[0], options.legend)
+        for scene in scenes:
+            check_names(scene.path, legend, given=options.legend is not None)
+        work = _Work(legend, options, scenes, shows_errors=not (folder is None or labels is None))
+        found = [""] * len(paths) if labels is None else find_labels(str(labels), paths)
+        windows = sum(len(strips(scene)) for scene in scenes)
+        with progress.task("evaluate", total=windows, unit="strip") as task:
+            for place, path in enumerate(found):
+                work.compare(place, path, task)
+        report = work.report(None if labels is None else str(labels))
+        if folder is not None:
+            views = work.views(report)
+            with make_folders([folder / name for name in names]):
+                write_report_files(report, folder, legend, views)
     return report
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from geoseg import __version__
 from geoseg.errors import ConfigError
 from geoseg.geo.legend import Legend
+from geoseg.geo.output_lock import writing
 from geoseg.geo.outputs import check_output
 from geoseg.nn.adopt import Adopted, ForeignWeights, adopt, look_at, two_classes_of_one
 from geoseg.nn.architectures import ARCHITECTURES
@@ -120,27 +121,28 @@ def import_model(
     """
     given = options or ImportOptions()
     target = check_output(os.fspath(output), overwrite=given.overwrite)
-    opened = open_foreign(os.fspath(source))
-    completed = _completed(given, opened)
-    spec = _spec(completed, opened.name)
-    found = look_at(opened.name, opened.state, spec)
-    legend, foreign = _legend(given.legend, opened.classes, found)
-    bands = _bands(completed.bands, foreign)
-    scaling = _scaling(given, len(bands)) or opened.scaling or Scaling()
-    spec = spec.model_copy(update={"in_channels": len(bands), "classes": legend.count})
-    adopted = adopt(foreign, spec, partial=given.partial)
-    card = ModelCard(
-        spec=spec,
-        legend=legend.to_dict(),
-        bands=bands,
-        dtype=completed.dtype or "float32",
-        scaling=scaling,
-        window=completed.window or _WINDOW,
-        stride=max(1, (completed.window or _WINDOW) // 2),
-        resolution=completed.resolution,
-        provenance=_provenance(opened, adopted),
-    )
-    ModelBundle.of(adopted.network, card).save(target, overwrite=given.overwrite)
+    with writing(target):
+        opened = open_foreign(os.fspath(source))
+        completed = _completed(given, opened)
+        spec = _spec(completed, opened.name)
+        found = look_at(opened.name, opened.state, spec)
+        legend, foreign = _legend(given.legend, opened.classes, found)
+        bands = _bands(completed.bands, foreign)
+        scaling = _scaling(given, len(bands)) or opened.scaling or Scaling()
+        spec = spec.model_copy(update={"in_channels": len(bands), "classes": legend.count})
+        adopted = adopt(foreign, spec, partial=given.partial)
+        card = ModelCard(
+            spec=spec,
+            legend=legend.to_dict(),
+            bands=bands,
+            dtype=completed.dtype or "float32",
+            scaling=scaling,
+            window=completed.window or _WINDOW,
+            stride=max(1, (completed.window or _WINDOW) // 2),
+            resolution=completed.resolution,
+            provenance=_provenance(opened, adopted),
+        )
+        ModelBundle.of(adopted.network, card).save(target, overwrite=given.overwrite)
     _tell(found, card, given)
     return ImportResult(
         path=Path(target),

@@ -22,6 +22,7 @@ from geoseg.engine.targets import check_targets, targets_of
 from geoseg.errors import ConfigError
 from geoseg.geo.cog_options import check_options
 from geoseg.geo.mosaic_vrt import check_mosaic_name, place, write_mosaic
+from geoseg.geo.output_lock import writing_all
 from geoseg.geo.outputs import check_output, make_folders
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.polygon_writer import check_format
@@ -235,13 +236,14 @@ def _predict_scene(
 ) -> PredictResult:
     """The rasters of a scene, and its polygons; what an earlier run has finished stays."""
     targets = job.targets
-    finished = finished_files(job) if options.resume else frozenset()
-    if finished.issuperset(targets.rasters):
-        outcome = read_outcome(job, ensemble.legend)
-        if targets.polygons is not None and targets.polygons not in finished:
-            write_late_polygons(job, ensemble, crew, options, progress)
-    else:
-        outcome = SceneRun(job, ensemble, crew, options).run(progress)
+    with writing_all(targets.files):
+        finished = finished_files(job) if options.resume else frozenset()
+        if finished.issuperset(targets.rasters):
+            outcome = read_outcome(job, ensemble.legend)
+            if targets.polygons is not None and targets.polygons not in finished:
+                write_late_polygons(job, ensemble, crew, options, progress)
+        else:
+            outcome = SceneRun(job, ensemble, crew, options).run(progress)
     height, width = job.own.grid.shape
     return PredictResult(
         scene=job.own.path,

@@ -17,6 +17,7 @@ import shapely
 from geoseg.errors import ConfigError, SceneError
 from geoseg.geo.classes import class_values, legend_of_classes, open_classes, strips
 from geoseg.geo.legend import Legend
+from geoseg.geo.output_lock import writing
 from geoseg.geo.raster import Raster, Scene
 from geoseg.geo.sample_design import Picks, allocate, draw
 from geoseg.geo.sample_file import check_sample_path, write_sample
@@ -118,17 +119,18 @@ def sample(
     scene = open_classes(classes, options.assume_crs)
     legend = legend_of_classes(scene, legend)
     row_areas = scene.grid.row_areas()
-    with progress.task("sample", total=2 * len(strips(scene)), unit="strip") as task:
-        counts = _count(scene, legend, task)
-        pixels, areas = counts.sum(axis=0), row_areas @ counts
-        if not pixels.any():
-            raise SceneError(classes, "has no pixel with a class", "Check the file")
-        points = allocate(areas, pixels, options.count, options.min_per_class)
-        _warn(classes, legend, points, options)
-        picks = draw(counts, row_areas, points, options.seed)
-        cols = _find(scene, legend, picks, task)
-    frame = _frame(scene, legend, picks, cols, show_class=options.show_class)
-    write_sample(path, frame, FIELD, legend)
+    with writing(path):
+        with progress.task("sample", total=2 * len(strips(scene)), unit="strip") as task:
+            counts = _count(scene, legend, task)
+            pixels, areas = counts.sum(axis=0), row_areas @ counts
+            if not pixels.any():
+                raise SceneError(classes, "has no pixel with a class", "Check the file")
+            points = allocate(areas, pixels, options.count, options.min_per_class)
+            _warn(classes, legend, points, options)
+            picks = draw(counts, row_areas, points, options.seed)
+            cols = _find(scene, legend, picks, task)
+        frame = _frame(scene, legend, picks, cols, show_class=options.show_class)
+        write_sample(path, frame, FIELD, legend)
     return SampleResult(
         path=path,
         points=dict(zip(legend.names, points.tolist(), strict=True)),

@@ -29,6 +29,7 @@ from geoseg.geo.choosing import Candidates, Choice, choose
 from geoseg.geo.geometry import burn
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
+from geoseg.geo.output_lock import writing
 from geoseg.geo.outputs import check_output
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.polygon_files import write_polygons
@@ -156,16 +157,17 @@ def suggest(
     paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
     inputs = [path for path in (*paths, *names, how.aoi, options.labelled) if path]
     target = check_output(output, overwrite=options.overwrite, inputs=inputs)
-    ensemble = Ensemble([open_model(str(name)) for name in names], how)
-    surveys = [_Survey.of(path, ensemble, options) for path in paths]
-    crew = Crew(ensemble, how)
-    hides = hide_outside(how.aoi, [survey.own for survey in surveys])
-    for survey, hide in zip(surveys, hides, strict=True):
-        run = SceneRun(survey.job(ensemble, hide), ensemble, crew, how)
-        survey.look(run, ensemble.legend, options.measure, progress)
-    places = _choose(surveys, ensemble.legend, options)
-    frame = _frame(places, [survey.own.grid for survey in surveys])
-    write_polygons(target, frame, overwrite=options.overwrite, layer=_LAYER)
+    with writing(target):
+        ensemble = Ensemble([open_model(str(name)) for name in names], how)
+        surveys = [_Survey.of(path, ensemble, options) for path in paths]
+        crew = Crew(ensemble, how)
+        hides = hide_outside(how.aoi, [survey.own for survey in surveys])
+        for survey, hide in zip(surveys, hides, strict=True):
+            run = SceneRun(survey.job(ensemble, hide), ensemble, crew, how)
+            survey.look(run, ensemble.legend, options.measure, progress)
+        places = _choose(surveys, ensemble.legend, options)
+        frame = _frame(places, [survey.own.grid for survey in surveys])
+        write_polygons(target, frame, overwrite=options.overwrite, layer=_LAYER)
     return places
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 
 from geoseg.engine.scene_validation import SceneValidation, warn_if_learnt
+from geoseg.geo.output_lock import writing_folder
 from geoseg.geo.outputs import publish
 from geoseg.nn.batch_size import settle_batches
 from geoseg.nn.bundle import ModelBundle
@@ -145,9 +147,13 @@ def _train(
         joined(environment, device),
         determined(config.train),
         torch.random.fork_rng([device] if device.type == "cuda" else []),
+        ExitStack() as stack,
     ):
         if process.is_first:
             check_loggers(config.log)
+            check_run(run, config, resume=resume, overwrite=overwrite)
+            stack.enter_context(writing_folder(run))
+            # Another process may have begun or ended a run meanwhile.
             check_run(run, config, resume=resume, overwrite=overwrite)
         torch.manual_seed(config.seed)
         config = settled_config(run, config) if resume else config

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,6 +58,36 @@ def writing(output: str | Path) -> Iterator[None]:
 
 
 @contextmanager
+def make_folders(files: Iterable[Path]) -> Iterator[None]:
+    """Make the folders of some files; if the block fails, those still empty are removed again.
+
+    Raises:
+        OutputError: If one cannot be made.
+    """
+    made: list[Path] = []
+    try:
+        for folder in dict.fromkeys(file.parent for file in files):
+            missing = [place for place in (folder, *folder.parents) if not place.exists()]
+            for place in reversed(missing):
+                place.mkdir()
+                made.append(place)
+    except OSError as error:
+        _remove_empty(made)
+        raise OutputError(folder, f"cannot be made ({error.strerror})", "Name another") from error
+    try:
+        yield
+    except BaseException:
+        _remove_empty(made)
+        raise
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    for folder in reversed(folders):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+@contextmanager
 def only_writer(output: str | Path) -> Iterator[None]:
     """As `writing`, but one block at a time may be in it, also within this process.
 
@@ -77,6 +107,18 @@ def only_writer(output: str | Path) -> Iterator[None]:
             yield
         finally:
             _single.discard(key)
+
+
+@contextmanager
+def writing_folder(folder: str | Path) -> Iterator[None]:
+    """As `writing`, for a folder; the folders around it are made, and removed again on failure.
+
+    Raises:
+        OutputError: If another process is writing it, or a folder around it cannot be made.
+        WorkError: If the disk has no room even for the lock.
+    """
+    with make_folders([Path(folder).expanduser()]), writing(folder):
+        yield
 
 
 @contextmanager

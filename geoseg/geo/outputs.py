@@ -10,13 +10,23 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from geoseg.errors import OutputError, WorkError
-from geoseg.geo.output_lock import writing
+from geoseg.geo.output_lock import make_folders, writing
 from geoseg.geo.temporary import remove_temporary, temporary_path, try_file
+
+__all__ = [
+    "check_output",
+    "check_output_folder",
+    "make_folders",
+    "publish",
+    "publish_folder",
+    "sync",
+    "sync_folder",
+]
 
 _MANY_FILES = 64
 
@@ -84,30 +94,6 @@ def check_output_folder(
             _check_replaceable(path, overwrite=overwrite, marker=marker)
     _check_writable(_existing_parent(path))
     return path
-
-
-@contextmanager
-def make_folders(files: Iterable[Path]) -> Iterator[None]:
-    """Make the folders of some files; if the block fails, those still empty are removed again.
-
-    Raises:
-        OutputError: If one cannot be made.
-    """
-    made: list[Path] = []
-    try:
-        for folder in dict.fromkeys(file.parent for file in files):
-            missing = [place for place in (folder, *folder.parents) if not place.exists()]
-            for place in reversed(missing):
-                place.mkdir()
-                made.append(place)
-    except OSError as error:
-        _remove_empty(made)
-        raise OutputError(folder, f"cannot be made ({error.strerror})", "Name another") from error
-    try:
-        yield
-    except BaseException:
-        _remove_empty(made)
-        raise
 
 
 @contextmanager
@@ -240,12 +226,6 @@ def _check_replaceable(path: Path, *, overwrite: bool, marker: str | None) -> No
         raise OutputError(
             path, f"holds other things, no {marker}, and is not replaced", "Name another folder"
         )
-
-
-def _remove_empty(folders: Sequence[Path]) -> None:
-    for folder in reversed(folders):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
 
 
 def _existing_parent(path: Path) -> Path:

@@ -12,6 +12,7 @@ from geoseg.geo.gdal import open_dataset
 from geoseg.geo.label_images import find_label_images, open_label_image
 from geoseg.geo.legend import Legend, LegendClass
 from geoseg.geo.name_lists import check_stems
+from geoseg.geo.output_lock import writing
 from geoseg.geo.outputs import check_output, check_output_folder, publish, publish_folder
 from geoseg.geo.recolor_files import LEGEND_FILE
 from geoseg.geo.rle import decode_runs
@@ -91,11 +92,14 @@ def rle_encode(
     def encode(path: str) -> str:
         return encode_mask(open_label_image(path, assume_crs="none"), options.value)
 
-    with Workers(options.jobs) as workers:
-        found = progress.track(workers.map(encode, chosen.values()), "encode", len(chosen), "mask")
-        text = rle_table_text(dict(zip(chosen, found, strict=True)))
-    with publish(target, overwrite=options.overwrite) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    with writing(target):
+        with Workers(options.jobs) as workers:
+            found = progress.track(
+                workers.map(encode, chosen.values()), "encode", len(chosen), "mask"
+            )
+            text = rle_table_text(dict(zip(chosen, found, strict=True)))
+        with publish(target, overwrite=options.overwrite) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
     return len(chosen)
 
 
