@@ -153,8 +153,8 @@ class TileOptions:
 
 
 def tile(
-    scenes: Sequence[str],
-    labels: str,
+    scenes: str | Path | Sequence[str | Path],
+    labels: str | Path,
     output: str | Path,
     options: TileOptions | None = None,
     *,
@@ -184,7 +184,8 @@ def tile(
         WorkError: If the disk fails.
     """
     options = options or TileOptions()
-    sources = open_labelled(find_scenes(scenes), labels, legend, options.scene, options.labels)
+    paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
+    sources = open_labelled(paths, str(labels), legend, options.scene, options.labels)
     check_tile_format(sources[0].scene, options.format)
     inputs = [p for source in sources for p in (source.scene.path, source.labels.path)]
     root = check_output_folder(

@@ -3,6 +3,7 @@ import json
 import logging
 import sqlite3
 from collections import Counter
+from pathlib import Path
 
 import geopandas
 import numpy as np
@@ -252,6 +253,16 @@ def test_groups_of_windows_read_the_same_as_single_ones(make_pair, tmp_path, mon
     monkeypatch.setattr("geoseg.geo.cutting._PANEL_SIDE", 40)
     tile([path], labels, tmp_path / "b", whole(size=16, stride=5))
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_paths_may_be_text_or_paths(make_pair, tmp_path):
+    path, labels, _ = make_pair((1, 40, 40))
+    one = tile([path], labels, tmp_path / "text", whole(size=20))
+    other = tile(Path(path), Path(labels), tmp_path / "paths", whole(size=20))
+    assert len(one.tiles) == len(other.tiles) == 4
+    assert {p.name for p in (tmp_path / "paths/images").iterdir()} == {
+        p.name for p in (tmp_path / "text/images").iterdir()
+    }
 
 
 def test_random_takes_what_it_can_find(make_pair, tmp_path, caplog):
