@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -24,6 +26,12 @@ WEIGHT_FILES = (*PICKLES, ".safetensors")
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "module", "teacher")
 """Keys of checkpoints under which the weights lie."""
+
+_BROKEN = (
+    *(OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError),
+    *(MemoryError, AssertionError, struct.error),
+)
+"""What torch raises on pickles that it did not write, or damaged ones."""
 
 _ALONE = "Save its weights alone, by torch.save(model.state_dict(), ...) or as .safetensors"
 
@@ -52,6 +60,11 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     state = _unwrap(content)
     if not state:
         raise BundleError(path, "holds no weights by name", _ALONE)
+    size = path.stat().st_size
+    for key, tensor in state.items():
+        if tensor.numel() * tensor.element_size() > size:
+            problem = f"is of {size} bytes, its weight {key[:100]} of {tuple(tensor.shape)}"
+            raise BundleError(path, problem, _ALONE)
     return state
 
 
@@ -84,6 +97,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickle(path: Path) -> object:
     _check_archive(path)
+    _check_calls(path)
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of unusual pickles: they are read or refused
@@ -91,7 +105,7 @@ def _read_pickle(path: Path) -> object:
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BundleError(path, _what_it_needs(str(error)), _ALONE) from error
-    except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError) as error:
+    except _BROKEN as error:
         problem = f"is no file of weights that can be read ({_first_line(error)})"
         raise BundleError(path, problem, "Give a .safetensors, .pth, .pt, .ckpt or .bin") from error
 
@@ -109,6 +123,15 @@ def _check_archive(path: Path) -> None:
         raise BundleError(path, "is a TorchScript program, not weights", _ALONE)
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise BundleError(path, "holds compressed records, which torch.save never writes", _ALONE)
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise BundleError(path, "holds records that lie in one another", _ALONE)
+
+
+def _check_calls(path: Path) -> None:
+    """Refuse the one call that torch lets pickles make which takes memory as it likes."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(b"\nbytearray\n") >= 0:
+            raise BundleError(path, "needs bytearray to be read; it was not read", _ALONE)
 
 
 def _what_it_needs(message: str) -> str:
