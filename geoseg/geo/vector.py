@@ -21,6 +21,7 @@ from geoseg.geo.gdal import is_remote
 from geoseg.geo.geometry import burn, is_polygonal, repair, reproject
 from geoseg.geo.polygon_files import write_polygons
 from geoseg.geo.polygon_formats import quiet_ogr
+from geoseg.geo.vector_check import check_vector
 
 __all__ = ["burn", "count_shapes", "read_area", "read_features", "read_polygons", "write_polygons"]
 
@@ -149,9 +150,14 @@ def crs_of(frame: geopandas.GeoDataFrame) -> CRS | None:
 
 
 def vector_layers(path: str) -> list[str]:
-    """Names of the layers with geometries; none where the file is no vector file."""
+    """Names of the layers with geometries; none where the file is no vector file.
+
+    Raises:
+        LabelError: If it points at other files or servers.
+    """
     if _is_parquet(path):
         return [Path(path).stem]
+    check_vector(path)
     try:
         with quiet_ogr(path):
             layers = pyogrio.list_layers(path)
