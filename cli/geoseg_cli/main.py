@@ -7,7 +7,8 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from itertools import pairwise
 from types import FrameType
@@ -18,6 +19,7 @@ import click
 from geoseg import __version__
 from geoseg.errors import GeosegError
 from geoseg.progress import Progress
+from geoseg_cli.deadline import end_in_time
 
 # Name -> module and one-line help. The help stands here, beside the name, so that
 # `geoseg --help` loads no command and with it no library.
@@ -38,6 +40,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "preview": ("geoseg_cli.preview", "Draw a quick look of rasters and polygons."),
     "demo": ("geoseg_cli.demo", "Run the whole path on the sample data."),
 }
+
+_ONLY_REMOTE = "CPL_VSIL_CURL_ALLOWED_FILENAME"
+"""GDAL's option, in the environment, of the one remote file that may be read."""
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -88,8 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     _prepare_process(debug=debug)
+    if arguments is None:
+        end_in_time((_terminate, signal.SIG_IGN, signal.default_int_handler))
     try:
-        result = group.main(words, prog_name="geoseg", standalone_mode=False)
+        with _remote_as_typed(words):
+            result = group.main(words, prog_name="geoseg", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         _silence_stdout()
@@ -159,6 +167,23 @@ def _prepare_process(*, debug: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # any file name can be told
+
+
+@contextmanager
+def _remote_as_typed(words: Sequence[str]) -> Iterator[None]:
+    """Let GDAL reach other machines only where a URL was typed, or may be in what `train` reads.
+
+    A file may tell GDAL of overviews or sources elsewhere in more ways than can be looked for.
+    """
+    is_typed = any("://" in word or "/vsi" in word for word in words)
+    if is_typed or words[:1] == ["train"] or _ONLY_REMOTE in os.environ:
+        yield
+    else:
+        os.environ[_ONLY_REMOTE] = "none"
+        try:
+            yield
+        finally:
+            del os.environ[_ONLY_REMOTE]
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - as signal wants

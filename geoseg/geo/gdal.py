@@ -23,7 +23,7 @@ from rasterio.vrt import WarpedVRT
 
 from geoseg.errors import SceneError
 from geoseg.geo.npy import NpyAxes, is_npy, npy_as_vrt
-from geoseg.geo.side_files import check_side_files
+from geoseg.geo.side_files import CURE, check_side_files
 from geoseg.geo.vrt import check_vrt
 
 DRIVERS = ["GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "ENVI", "AAIGrid", "BMP", "GPKG"]
@@ -98,6 +98,8 @@ def open_dataset(
                 return rasterio.open(path, driver=drivers[0])
             # rasterio.open takes one driver only; the class behind it takes a list.
             dataset = DatasetReader(name, driver=drivers)
+            if not trust_vrt:
+                _check_overviews(path, dataset)
             # GDAL looks for masks when first asked, and outside of an Env it would print on stderr
             # what it finds odd in a damaged file.
             _ = dataset.mask_flag_enums
@@ -185,6 +187,13 @@ def _check_file(path: str) -> None:
         raise SceneError(path, "may not be read", "Check its permissions")
     if _is_cut_png(path):
         raise SceneError(path, "is cut short", "Restore the file")
+
+
+def _check_overviews(path: str, dataset: DatasetReader) -> None:
+    """Refuse a file that names its overviews: GDAL would open them wherever they are."""
+    if dataset.tags(ns="OVERVIEWS"):
+        dataset.close()
+        raise SceneError(path, "names a file of overviews", CURE)
 
 
 def _is_cut_png(path: str) -> bool:

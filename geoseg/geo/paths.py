@@ -67,6 +67,8 @@ def _expand_list(entry: str, suffixes: tuple[str, ...]) -> list[str]:
     for line in lines:
         if line.startswith("@"):
             raise SceneError(entry, f"names another list, {line}", "Put its paths in directly")
+        if is_remote(line):
+            raise SceneError(entry, f"names a remote path, {line}", "Name it on the command line")
     return [path for line in lines for path in _expand(line, suffixes)]
 
 
