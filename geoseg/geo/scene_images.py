@@ -42,7 +42,7 @@ class SceneImage:
         """
         if assume_crs is None and grid.crs is None:
             assume_crs = "none"
-        scene = Scene.open(path, SceneOptions(assume_crs=assume_crs))
+        scene = Scene.open(path, SceneOptions(assume_crs=assume_crs, resampling="average"))
         if scene.is_paletted:
             scene = Scene.open(path, replace(scene.options, expand_palette=True))
         else:
