@@ -103,11 +103,11 @@ def _describe_scene(path: str) -> dict[str, Any]:
 
 def _describe_shift(path: str, model: str | os.PathLike[str]) -> list[dict[str, Any]]:
     # here, not on top: they load torch, which a scene does without
-    from geoseg.nn.bundle import read_card
     from geoseg.nn.fit import check_values, match_bands
+    from geoseg.nn.open_model import open_card
     from geoseg.nn.shift import band_shifts
 
-    scene, card = _open_scene(path), read_card(model)
+    scene, card = _open_scene(path), open_card(model)
     bands, stats = match_bands(scene, card.bands), card.band_stats
     if stats is None:
         raise BundleError(os.fspath(model), "holds no statistics of its training", "Leave -m out")

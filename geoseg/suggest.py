@@ -17,7 +17,7 @@ from shapely.geometry.base import BaseGeometry
 
 from geoseg.engine.area import hide_outside
 from geoseg.engine.crew import Crew
-from geoseg.engine.ensemble import Ensemble
+from geoseg.engine.ensemble import Ensemble, SceneViews
 from geoseg.engine.options import PredictOptions
 from geoseg.engine.scene_job import SceneJob
 from geoseg.engine.scene_run import SceneRun
@@ -33,6 +33,7 @@ from geoseg.geo.output_lock import writing
 from geoseg.geo.outputs import check_output
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.polygon_files import write_polygons
+from geoseg.geo.polygon_formats import polygon_driver
 from geoseg.geo.raster import Scene
 from geoseg.geo.vector import read_area
 from geoseg.geo.window_sums import WindowSums
@@ -60,7 +61,8 @@ class SuggestOptions:
     """Places that are chosen, at most."""
 
     size: float | None = None
-    """Side of a place in metres (pixels without a CRS); None for the model's window."""
+    """Side of a place in metres (pixels without a CRS), the same in all scenes; None for the ground
+    under the model's window in the first one."""
 
     measure: Measure = "entropy"
     """What counts as doubt; `margin` as its absence."""
@@ -157,15 +159,18 @@ def suggest(
     paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
     inputs = [path for path in (*paths, *names, how.aoi, options.labelled) if path]
     target = check_output(output, overwrite=options.overwrite, inputs=inputs)
+    polygon_driver(target)
     with writing(target):
         ensemble = Ensemble([open_model(str(name)) for name in names], how)
-        surveys = [_Survey.of(path, ensemble, options) for path in paths]
+        views = [ensemble.look_at(path) for path in paths]
+        side = options.size or _window_side(views[0])
+        surveys = [_Survey.of(each, ensemble.legend, side, options.labelled) for each in views]
         crew = Crew(ensemble, how)
         hides = hide_outside(how.aoi, [survey.own for survey in surveys])
         for survey, hide in zip(surveys, hides, strict=True):
-            run = SceneRun(survey.job(ensemble, hide), ensemble, crew, how)
+            run = SceneRun(survey.job(hide), ensemble, crew, how)
             survey.look(run, ensemble.legend, options.measure, progress)
-        places = _choose(surveys, ensemble.legend, options)
+        places = _choose(surveys, ensemble.legend, side, options)
         frame = _frame(places, [survey.own.grid for survey in surveys])
         write_polygons(target, frame, overwrite=options.overwrite, layer=_LAYER)
     return places
@@ -174,29 +179,28 @@ def suggest(
 class _Survey:
     """One scene, and the sums over its places."""
 
-    def __init__(self, own: Scene, sums: WindowSums, area: BaseGeometry | None) -> None:
-        self.own, self.sums, self._area = own, sums, area
+    def __init__(
+        self, views: SceneViews, own: Scene, sums: WindowSums, area: BaseGeometry | None
+    ) -> None:
+        self._views, self.own, self.sums, self._area = views, own, sums, area
         self.pixels = np.zeros(len(sums.sums) - _FIRST_CLASS)
         """(C,) pixels of each class that the map shows in all."""
 
     @classmethod
-    def of(cls, path: str, ensemble: Ensemble, options: SuggestOptions) -> _Survey:
-        views = ensemble.look_at(path)
-        own = Scene.open(path, replace(views.scene.options, resolution=None))
-        size = views.views[0].layout.window
-        if options.size is not None:
-            res = own.grid.ground_resolution() if own.grid.is_georeferenced else 1.0
-            size = max(round(options.size / res), 1)
-        layers = _FIRST_CLASS + ensemble.legend.count
-        area = None
-        if options.labelled is not None:
-            area = read_area(str(options.labelled), own.grid.crs)
-        return cls(own, WindowSums(own.grid.shape, size, max(size // 2, 1), layers), area)
+    def of(
+        cls, views: SceneViews, legend: Legend, side: float, labelled: str | Path | None
+    ) -> _Survey:
+        """A scene with places of `side` metres (pixels without a CRS), yet to be looked at."""
+        own = Scene.open(views.scene.path, replace(views.scene.options, resolution=None))
+        size = max(round(side / _metres(own.grid)), 1)
+        area = None if labelled is None else read_area(str(labelled), own.grid.crs)
+        layers = _FIRST_CLASS + legend.count
+        return cls(views, own, WindowSums(own.grid.shape, size, max(size // 2, 1), layers), area)
 
-    def job(self, ensemble: Ensemble, hide: Hide) -> SceneJob:
+    def job(self, hide: Hide) -> SceneJob:
         """What is to be predicted; nothing is written, so that no target is ever made."""
         return SceneJob(
-            views=ensemble.look_at(self.own.path),
+            views=self._views,
             own=self.own,
             hide=hide,
             targets=Targets(
@@ -234,10 +238,11 @@ class _Survey:
         return top, left, self.sums.height, self.sums.width
 
 
-def _choose(surveys: Sequence[_Survey], legend: Legend, options: SuggestOptions) -> list[Place]:
+def _choose(
+    surveys: Sequence[_Survey], legend: Legend, side: float, options: SuggestOptions
+) -> list[Place]:
     parts = [_candidates(number, survey, options) for number, survey in enumerate(surveys)]
     grids = [survey.own.grid for survey in surveys]
-    side = surveys[0].sums.height * _metres(grids[0])
     candidates = Candidates(
         scene=np.concatenate([part.scene for part in parts]),
         corners=np.concatenate([part.corners for part in parts]),
@@ -246,7 +251,7 @@ def _choose(surveys: Sequence[_Survey], legend: Legend, options: SuggestOptions)
         classes=np.concatenate([part.classes for part in parts]),
         labelled=np.concatenate([part.labelled for part in parts]),
     )
-    shown = np.sum([survey.pixels for survey in surveys], axis=0)
+    shown = np.sum([s.pixels * _metres(s.own.grid) ** 2 for s in surveys], axis=0)
     chosen = choose(candidates, options.count, shown)
     if not chosen:
         raise SceneError(
@@ -281,13 +286,14 @@ def _candidates(number: int, survey: _Survey, options: SuggestOptions) -> Candid
     rows, cols = (axis.ravel() for axis in np.meshgrid(sums.rows, sums.cols, indexing="ij"))
     pixels = sums.height * sums.width
     enough = valid >= max(options.min_valid * pixels, 1)
+    area = _metres(survey.own.grid) ** 2  # pixels of unlike scenes count by their ground
     middles = np.stack([cols + sums.width / 2, rows + sums.height / 2], axis=1)
     return Candidates(
         scene=np.full(len(rows), number),
         corners=np.stack([rows / sums.height, cols / sums.width], axis=1),
         centres=middles,
         doubt=np.where(enough, doubt / pixels, 0),
-        classes=sums.sums[_FIRST_CLASS:].reshape(len(survey.pixels), -1).T,
+        classes=sums.sums[_FIRST_CLASS:].reshape(len(survey.pixels), -1).T * area,
         labelled=labelled > _MOST_LABELLED * pixels,
     )
 
@@ -319,6 +325,12 @@ def _plane(
 
 _APART = 1e9
 """Pixels between scenes of which nobody knows where they lie."""
+
+
+def _window_side(views: SceneViews) -> float:
+    """Metres (pixels without a CRS) of ground under a window of the first model."""
+    view = views.views[0]
+    return view.layout.window * _metres(views.scene.grid) / view.zoom
 
 
 def _metres(grid: Grid) -> float:

@@ -129,3 +129,9 @@ def test_onnx_runtime_does_not_read_the_files_of_openvino(exported, scene, tmp_p
     options = PredictOptions(backend="onnx")
     with pytest.raises(ConfigError, match="Give openvino"):
         predict(scene, exported["openvino"].path, tmp_path / "a.tif", options)
+
+
+def test_a_scene_is_compared_with_what_an_exported_model_was_trained_on(exported, scene):
+    shifts = [describe(scene, model)["shift"] for model in (DEMO, exported["onnx"].path)]
+    assert shifts[0] == shifts[1]
+    assert len(shifts[0]) == 4

@@ -246,3 +246,37 @@ def test_points_of_another_crs_and_many_maps(land, truth, make_scene, tmp_path):
     assert whole["sample"]["counts"] == parts["sample"]["counts"]
     assert whole["sample"]["classes"] == parts["sample"]["classes"]
     assert [len(each.to_dict()["scenes"]) for each in found] == [1, 2]
+
+
+def test_a_point_counts_in_the_first_map_with_data_there(land, truth, make_scene, tmp_path):
+    values, path = land
+    sample(path, tmp_path / "p.gpkg", OPTIONS, legend=LEGEND)
+    points = interpreted(tmp_path / "p.gpkg", truth, tmp_path / "done.gpkg")
+    left, right = values.copy(), values.copy()
+    left[:, 25:], right[:, :25] = 255, 255
+    maps = [make_scene(each[None], f"{n}.tif", nodata=255) for n, each in enumerate((left, right))]
+    options = EvaluateOptions(legend=LEGEND, sample=points)
+    found = [evaluate(each, None, options=options).to_dict()["area"] for each in ([path], maps)]
+    assert found[0]["sample"] == found[1]["sample"]
+
+
+def test_maps_that_no_point_lies_on_are_told(land, truth, make_scene, tmp_path, caplog):
+    values, path = land
+    sample(path, tmp_path / "p.gpkg", OPTIONS, legend=LEGEND)
+    points = interpreted(tmp_path / "p.gpkg", truth, tmp_path / "done.gpkg")
+    far = Affine(2, 0, 6e5, 0, -2, 54e5)
+    other = make_scene(values[None], "far.tif", nodata=255, transform=far)
+    options = EvaluateOptions(legend=LEGEND, sample=points)
+    evaluate([path], None, options=options)
+    assert "no point lies on" not in caplog.text
+    evaluate([path, other], None, options=options)
+    assert "no point lies on 1 of the 2 maps" in caplog.text
+
+
+def test_a_map_without_crs_gives_no_warning_of_others(make_scene, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    values = np.random.default_rng(0).integers(0, 2, (1, 9, 9), dtype=np.uint8)
+    path = make_scene(values, "plain.tif", crs=None)
+    options = SampleOptions(count=9, min_per_class=2, assume_crs="none")
+    sample(path, tmp_path / "plain.gpkg", options)
+    assert "'crs' was not provided" not in caplog.text

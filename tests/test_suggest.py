@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 from linear_models import BANDS, write_bundle, write_scene
 
 from geoseg.engine.options import PredictOptions
 from geoseg.errors import ConfigError, OutputError, SceneError
+from geoseg.geo.raster import SceneOptions
 from geoseg.nn.scaling import Scaling
 from geoseg.predict import predict
 from geoseg.suggest import SuggestOptions, suggest
@@ -114,6 +117,33 @@ def test_the_same_ground_in_two_scenes_is_chosen_once(tmp_path, data, scene, mod
     twin = write_scene(tmp_path / "twin.tif", data)
     places = suggest([scene, twin], model, tmp_path / "p.gpkg", options(count=30))
     assert len({place.window[:2] for place in places}) == len(places)
+
+
+def test_places_of_scenes_of_unlike_pixels_are_equal_ground(tmp_path, data, model):
+    fine = write_scene(tmp_path / "fine.tif", data)
+    coarse = tmp_path / "coarse.tif"
+    with rasterio.open(fine) as dataset:
+        place = dataset.transform @ Affine.translation(0, 96) @ Affine.scale(2)
+        profile = {**dataset.profile, "height": 48, "width": 80}
+    with rasterio.open(coarse, "w", **{**profile, "transform": place}) as dataset:
+        dataset.write(data[:, ::2, ::2])
+        dataset.descriptions = BANDS
+    places = suggest([coarse, fine], model, tmp_path / "p.gpkg", options(count=99))
+    assert {place.window[2:] for place in places if place.scene_number == 0} == {(32, 32)}
+    assert {place.window[2:] for place in places if place.scene_number == 1} == {(64, 64)}
+    frame = geopandas.read_file(tmp_path / "p.gpkg")
+    assert frame.area.tolist() == [32.0**2] * len(frame)
+
+
+def test_another_resolution_makes_the_window_larger(tmp_path, scene, model):
+    how = replace(PREDICT, scene=SceneOptions(resolution=1.0))
+    (place, *_) = suggest(scene, model, tmp_path / "p.gpkg", options(predict=how))
+    assert place.window[2:] == (64, 64)  # 32 pixels of 1 m
+
+
+def test_a_wrong_suffix_is_refused_before_the_work(tmp_path, scene, model):
+    with pytest.raises(OutputError, match="cannot be written as"):
+        suggest(scene, tmp_path / "no model", tmp_path / "p.txt", options())
 
 
 def test_the_command_prints_json(tmp_path, scene, model):

@@ -34,7 +34,7 @@ class Candidates:
     """(n,) mean uncertainty of each, 0 to 1; 0 rules a place out."""
 
     classes: Floats
-    """(n, C) pixels of each class that the map shows there."""
+    """(n, C) ground of each class that the map shows there, in any unit."""
 
     labelled: npt.NDArray[np.bool_]
     """(n,) whether there are labels already; these are never chosen."""
@@ -72,7 +72,7 @@ def choose(
     Args:
         candidates: Where to choose from.
         count: How many at most.
-        known: (C,) labelled pixels of each class; of no label, what the map shows in all.
+        known: (C,) ground of each class that is labelled, or that the map shows in all.
         reach: Sides of a place within which another is of little news.
 
     Returns:
@@ -116,8 +116,7 @@ def _overlaps(candidates: Candidates, place: int, apart: Floats) -> npt.NDArray[
     within = np.abs(candidates.corners - candidates.corners[place])
     same = candidates.scene == candidates.scene[place]
     far = np.where(same[:, None], within, apart)
-    found = np.asarray((far < 1 - _TOUCHING).all(1), np.bool_)
-    return found
+    return np.asarray((far < 1 - _TOUCHING).all(1), np.bool_)
 
 
 def _shares(classes: Floats) -> Floats:

@@ -61,6 +61,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "ESRI Shapefile": {"layer_options": {"ENCODING": "UTF-8", "2GB_LIMIT": "YES"}},
 }
 
+_TOLD_OTHERWISE = "'crs' was not provided"
+"""In pyogrio's warning where there is no CRS, which is as the caller wants it."""
+
 _warnings_lock = threading.RLock()
 """Python's warning filters belong to the process, not to a thread."""
 
@@ -90,6 +93,8 @@ def quiet_ogr(path: str | Path) -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for warning in caught:
+        if _TOLD_OTHERWISE in str(warning.message):
+            continue
         logger.info("%s: %s", path, warning.message)
 
 

@@ -119,7 +119,7 @@ class SamplePoints:
 class SampleReader:
     """Finds what maps say at the points of a sample, while their rows pass by.
 
-    A point that lies in several maps counts in the first.
+    A point that lies in several maps counts in the first that has data there.
 
     Args:
         points: The sample.
@@ -131,6 +131,7 @@ class SampleReader:
         self._legend = legend
         self._found = np.full(len(points.reference), _OUTSIDE)
         self._rows = self._cols = np.full(len(points.reference), -1)
+        self._maps = self._empty_maps = 0
 
     def begin(self, grid: Grid) -> None:
         """Turn to the next map.
@@ -139,8 +140,10 @@ class SampleReader:
             LabelError: If only one of both has a CRS.
         """
         rows, cols = self._points.pixels(grid)
-        new = (rows >= 0) & (self._found == _OUTSIDE)
+        new = (rows >= 0) & (self._found < 0)
         self._found[new] = _NO_DATA
+        self._maps += 1
+        self._empty_maps += not (rows >= 0).any()
         self._rows, self._cols = np.where(new, rows, -1), cols
 
     def read(self, prediction: npt.NDArray[Any], row: int) -> None:
@@ -176,6 +179,12 @@ class SampleReader:
                     f"({x:.10g}, {y:.10g})",
                     cure,
                 )
+        if self._empty_maps:
+            logger.warning(
+                "%s: no point lies on %d of the %d maps; the figures are right only if all maps "
+                "were drawn from together",
+                *(path, self._empty_maps, self._maps),
+            )
         count = self._legend.count
         pairs = self._found * count + self._points.reference
         counts = np.bincount(pairs, minlength=count * count).reshape(count, count)

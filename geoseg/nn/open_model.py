@@ -6,9 +6,12 @@ import os
 from pathlib import Path
 
 from geoseg.errors import BundleError
-from geoseg.nn.bundle import ModelBundle
+from geoseg.nn.bundle import ModelBundle, read_card
+from geoseg.nn.card import ModelCard
 from geoseg.nn.onnx_file import open_onnx
 from geoseg.nn.openvino_file import open_openvino
+
+_EXPORTS = {".onnx", ".xml", ".pt2"}
 
 
 def open_model(path: str | os.PathLike[str]) -> ModelBundle:
@@ -35,3 +38,14 @@ def open_model(path: str | os.PathLike[str]) -> ModelBundle:
             raise BundleError(path, problem, "Give the bundle, or export it to ONNX")
         case _:
             return ModelBundle.open(path)
+
+
+def open_card(path: str | os.PathLike[str]) -> ModelCard:
+    """Read what a model tells of itself; of a bundle without its weights.
+
+    Raises:
+        BundleError: As `open_model`.
+        ConfigError: As `open_model`.
+    """
+    is_exported = Path(path).suffix.lower() in _EXPORTS
+    return open_model(path).card if is_exported else read_card(path)

@@ -61,8 +61,10 @@ def weights_path(path: str | os.PathLike[str]) -> str:
 
 def _parsed(path: str, graph: bytes) -> ET.Element:
     # Declared entities may grow without end; OpenVINO writes none.
-    if b"<!DOCTYPE" in graph or b"<!ENTITY" in graph:
-        raise BundleError(path, "declares entities", "geoseg reads what geoseg export wrote")
+    # NUL bytes are those of wider encodings, in which the words would not be found.
+    if b"<!DOCTYPE" in graph or b"<!ENTITY" in graph or b"\0" in graph:
+        cure = "geoseg reads what geoseg export wrote"
+        raise BundleError(path, "declares entities, or is no UTF-8", cure)
     try:
         return ET.fromstring(graph)
     except ET.ParseError as error:

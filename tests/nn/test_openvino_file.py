@@ -72,6 +72,13 @@ def test_no_xml_and_no_card(write):
     refused(write("<net/>"), "holds no card")
 
 
+def test_words_in_another_encoding_are_not_missed(write, tmp_path):
+    write("")
+    text = document(head="<!DOCTYPE x [<!ENTITY a 'b'>]>").replace("?>", ' encoding="UTF-16"?>', 1)
+    (tmp_path / "model.xml").write_bytes(text.encode("utf-16"))
+    refused(str(tmp_path / "model.xml"), "is no UTF-8")
+
+
 def test_other_weights_or_none(write, tmp_path):
     refused(write(document(), b"other"), "is damaged or was changed")
     (tmp_path / "model.bin").unlink()
