@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import geopandas
 import numpy as np
 import pytest
@@ -202,6 +204,51 @@ class TestPolygons:
             preview([classes], tmp_path / "a.png", polygons=tmp_path / "bare.parquet")
 
 
+class TestClassesOverAScene:
+    def test_they_shine_through_and_their_background_is_left_out(self, make_scene, tmp_path):
+        gray = np.full((3, 40, 40), 50, np.uint8)
+        gray[:, 0, 0], gray[:, 0, 1] = 0, 100
+        values = np.zeros((1, 40, 40), np.uint8)
+        values[:, :, 20:] = 1
+        scene = make_scene(gray, "scene.tif", names=("red", "green", "blue"))
+        classes = make_scene(values, "classes.tif", nodata=255, colormap=COLORS)
+        entries = [replace(entry, name="background") for entry in LEGEND.classes[:1]]
+        legend = Legend(classes=(*entries, *LEGEND.classes[1:]))
+        options = PreviewOptions(size=400, opacity=0.4, stretch=(0, 100))
+        path = preview([scene], tmp_path / "a.png", classes=classes, legend=legend, options=options)
+        below = round(255 * 0.5**0.8)
+        mixed = [0.6 * below + 0.4 * color for color in COLORS[1]]
+        assert at(panel(path), 0.5, 0.25) == (below,) * 3
+        assert at(panel(path), 0.5, 0.75) == pytest.approx(mixed, abs=1)
+
+    def test_the_legend_tells_their_shares(self, scene, classes):
+        bare = [module._open_panel(str(scene), LEGEND, 200, SIZE)]
+        (one,) = module._cover(bare, str(classes), None, LEGEND, SIZE)
+        assert one.title == "scene.tif with classes"
+        assert module._shares([one], LEGEND) == pytest.approx([1 / 3] * 3)
+
+    def test_beside_several_rasters_both_share_a_panel(self, scene, classes, house):
+        panels = [module._open_panel(str(p), None, 200, SIZE) for p in (scene, classes)]
+        more = module._cover(panels, str(classes), str(house), LEGEND, SIZE)
+        assert [p.title for p in more[2:]] == ["scene.tif with classes and polygons"]
+
+    def test_a_wider_stretch_is_paler(self, make_scene, tmp_path):
+        ramp = np.arange(1600, dtype=np.uint16).reshape(1, 40, 40)
+        scene = make_scene(ramp, "ramp.tif")
+        shown = [
+            panel(preview([scene], tmp_path / f"{low}.png", options=options))
+            for low in (0, 30)
+            for options in [PreviewOptions(size=400, stretch=(low, 100 - low))]
+        ]
+        inner = np.s_[20:250, 20:-20]
+        assert shown[0][inner].std() < shown[1][inner].std()
+
+    @pytest.mark.parametrize("options", [{"opacity": 1.5}, {"stretch": (50, 50)}])
+    def test_foolish_numbers(self, options):
+        with pytest.raises(ConfigError, match=f"--{next(iter(options))}"):
+            PreviewOptions(**options)
+
+
 class TestRefusals:
     def test_an_existing_picture(self, classes, tmp_path):
         (tmp_path / "a.png").write_bytes(b"mine")
@@ -236,6 +283,17 @@ class TestCommand:
         assert main(words) == 0
         assert capsys.readouterr().out == f"Wrote {tmp_path / 'look.png'}\n"
         assert size_of(tmp_path / "look.png")[0] == 600
+
+    def test_it_lays_classes_over_the_scene(self, scene, classes, tmp_path):
+        output = tmp_path / "look.png"
+        words = ["preview", str(scene), "--classes", str(classes), "--opacity", "0.7"]
+        assert main([*words, "--stretch", "2,98", "--size", "300", "-o", str(output)]) == 0
+        assert size_of(output)[0] == 300
+
+    def test_one_percentile_is_too_few(self, scene, tmp_path, capsys):
+        words = ["preview", str(scene), "--stretch", "2", "-o", str(tmp_path / "a.png")]
+        assert main(words) == 2
+        assert "two percentiles" in capsys.readouterr().err
 
     def test_a_missing_raster_is_told_in_a_line(self, tmp_path, capsys):
         assert main(["preview", str(tmp_path / "no.tif"), "-o", str(tmp_path / "a.png")]) == 2
