@@ -28,7 +28,7 @@ SHAPE, WINDOW, STRIDE = (380, 620), 256, 128
 LENGTH = 640
 """Of the row of windows in the second picture, pixels."""
 BLENDS: dict[Blend, str] = {
-    "mean": "every pixel counts alike",
+    "mean": "all alike",
     "hann": "a raised cosine",
     "gaussian": "a bell",
     "crop": "the centre alone",
@@ -42,14 +42,14 @@ def main() -> int:
     folder: Path = parser.parse_args().output
     for name, draw in (("windows.png", draw_windows), ("blending.png", draw_blending)):
         figure = draw()
-        figure.savefig(folder / name, dpi=100)
+        figure.savefig(folder / name, dpi=125)
         print(folder / name)
     return 0
 
 
 def draw_windows() -> Figure:
     """Windows over a scene, how often each pixel is seen, and the strip that is in memory."""
-    figure = Figure(figsize=(12.6, 3.1), facecolor="white")
+    figure = Figure(figsize=(10.2, 2.75), facecolor="white")
     figure.set_layout_engine("constrained")
     where, counts, strip = figure.subplots(1, 3)
     layout = Layout.of(SHAPE, WINDOW, STRIDE)
@@ -61,7 +61,7 @@ def draw_windows() -> Figure:
 
 def draw_outlines(axes: Axes, layout: Layout) -> None:
     """The outline of each window; the last of an axis is pulled back to the edge."""
-    begin_scene(axes, f"windows of {WINDOW}, {STRIDE} apart; the last pulled back")
+    begin_scene(axes, f"windows of {WINDOW}, {STRIDE} apart")
     columns = len(layout.cols.offsets)
     axes.add_patch(Rectangle((5, 5), WINDOW - 10, WINDOW - 10, color=BLUE, alpha=0.15))
     for number, window in enumerate(sliding_windows(SHAPE, WINDOW, STRIDE)):
@@ -77,7 +77,7 @@ def draw_outlines(axes: Axes, layout: Layout) -> None:
 
 def draw_counts(axes: Axes, layout: Layout) -> None:
     """The sum of the weights over each pixel: a product of two vectors."""
-    begin_scene(axes, "how many windows see a pixel")
+    begin_scene(axes, "windows that see a pixel")
     rows, cols = layout.rows.totals, layout.cols.totals
     product = np.outer(rows, cols)
     axes.imshow(product, cmap="Blues", vmin=0, vmax=product.max() * 1.3, zorder=1)
@@ -96,7 +96,7 @@ def draw_strip(axes: Axes, layout: Layout) -> None:
     begin_scene(axes, "after the first row of windows")
     first, second = layout.rows.offsets[:2]
     for top, bottom, color, text in (
-        (0, second, GREEN, "finished: no later window\nreaches up here; written"),
+        (0, second, GREEN, "finished, and written:\nno later window reaches here"),
         (second, first + WINDOW, RED, "sums, kept for the next row"),
         (first + WINDOW, SHAPE[0], PALE, "still to come"),
     ):
@@ -127,7 +127,7 @@ def runs(totals: np.ndarray) -> list[tuple[int, int]]:
 
 def draw_blending() -> Figure:
     """Each blend along a row of windows: the weights, and what part each gives to a pixel."""
-    figure = Figure(figsize=(12.6, 5.2), facecolor="white")
+    figure = Figure(figsize=(10.2, 4.8), facecolor="white")
     figure.set_layout_engine("constrained")
     upper, lower = figure.subplots(2, len(BLENDS), sharex=True, sharey="row")
     for column, (blend, meaning) in enumerate(BLENDS.items()):
