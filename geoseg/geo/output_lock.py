@@ -17,6 +17,7 @@ from pathlib import Path
 from geoseg.errors import OutputError
 from geoseg.geo.lasting import LockedFile, lasting_path
 from geoseg.geo.lock_owner import Owner
+from geoseg.geo.temporary import remove_all
 
 _held: dict[Path, tuple[LockedFile, int]] = {}
 """Locks of this process by their files, and how many blocks want each."""
@@ -135,6 +136,13 @@ def lock_path(output: str | Path) -> Path:
     path = Path(output).expanduser()
     path = path.resolve() if path.is_dir() else path.parent.resolve() / path.name
     return lasting_path(path, ".lock")
+
+
+def abandon() -> None:
+    """Remove all that is unfinished, and let others have the outputs: the process is to end."""
+    remove_all()
+    for lock, _ in list(_held.values()):
+        lock.remove()
 
 
 def _take(path: Path, output: str | Path) -> LockedFile:

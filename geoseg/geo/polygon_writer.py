@@ -153,7 +153,7 @@ def _published(path: Path) -> AbstractContextManager[Path]:
 @contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
     """A place for a file like `path` that is removed again."""
-    folder = temporary_path(path).with_suffix("")
+    folder = temporary_path(path.parent / "folder")
     folder.mkdir()
     try:
         yield folder / path.name

@@ -39,7 +39,7 @@ def publish_shapefile(path: Path) -> Iterator[Path]:
     Raises:
         WorkError: If the file system fails.
     """
-    folder = temporary_path(path).with_suffix("")
+    folder = temporary_path(path.parent / "folder")
     folder.mkdir()
     try:
         made = folder / path.name

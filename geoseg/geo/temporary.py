@@ -15,6 +15,9 @@ import zlib
 from pathlib import Path
 
 _counter = itertools.count()
+_given: set[Path] = set()
+"""Names that this process was given."""
+
 _TEMPORARY_NAME = re.compile(r"\.geoseg-([0-9a-f]{8})-(\d+)-\d+")
 _LONGEST_SUFFIX = 16
 STALE_SECONDS = 7 * 24 * 3600
@@ -35,7 +38,9 @@ def temporary_path(path: Path) -> Path:
     suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""
     start = f".geoseg-{this_machine()}-{os.getpid()}"
     names = (path.parent / f"{start}-{number}{suffix}" for number in _counter)
-    return next(name for name in names if not os.path.lexists(name))
+    found = next(name for name in names if not os.path.lexists(name))
+    _given.add(found.absolute())
+    return found
 
 
 def remove_temporary(path: Path) -> None:
@@ -43,6 +48,19 @@ def remove_temporary(path: Path) -> None:
     for suffix in ("", ".aux.xml", ".msk", ".ovr", ".ovr.tmp", "-wal", "-shm", "-journal"):
         with contextlib.suppress(OSError):
             Path(f"{path}{suffix}").unlink()
+    _given.discard(path.absolute())
+
+
+def remove_all() -> None:
+    """Remove all temporary files of this process, whoever is at work on them."""
+    for path in list(_given):
+        with contextlib.suppress(OSError):
+            if path.is_dir():
+                # First of all it gets a name under which nobody can put it into place.
+                doomed = path.with_name(f"{path.stem}-end")
+                path.rename(doomed)
+                shutil.rmtree(doomed, ignore_errors=True)
+        remove_temporary(path)
 
 
 def try_file(folder: Path) -> int:
