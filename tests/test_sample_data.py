@@ -179,10 +179,10 @@ class TestDemo:
         told = capsys.readouterr().out
         steps = [line.split()[0] for line in told.splitlines()[:6]]
         assert steps == ["tile", "train", "predict", "vectorize", "evaluate", "preview"]
-        for name in ("classes.tif", "segments.gpkg", "report.json", "preview.png"):
+        for name in ("classes.tif", "segments.gpkg", "report/report.html", "preview.png"):
             assert str(output / name) in told
             assert (output / name).stat().st_size > 0
-        report = json.loads((output / "report.json").read_text())
+        report = json.loads((output / "report" / "report.json").read_text())
         assert report["classes"][0]["name"] == "background"
         assert f"mean IoU {report['mean_iou']:.3f}" in told
 

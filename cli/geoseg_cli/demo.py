@@ -174,10 +174,14 @@ class _Demo:
             report = evaluate(
                 [self.output / "classes.tif"],
                 self.data / "labels.gpkg",
-                self.output,
+                self.output / "report",
                 EvaluateOptions(
                     legend=self.data / "legend.toml",
                     labels=LabelOptions(field=_FIELD),
+                    boundary=1.0,
+                    objects=True,
+                    probabilities=self.output / "probabilities.tif",
+                    images=self.data / "east.tif",
                     overwrite=True,
                 ),
                 progress=self.progress,
@@ -241,7 +245,7 @@ def _tell_files(output: Path) -> None:
     files = {
         "classes.tif": "class map with names and colours (QGIS)",
         "segments.gpkg": "polygons with class, area and confidence (QGIS)",
-        "report.json": "accuracy against the labels",
+        "report/report.html": "accuracy against the labels, where the map is wrong",
         "preview.png": "the picture",
         "run/model.safetensors": "the trained model, for geoseg predict -m",
     }

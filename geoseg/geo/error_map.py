@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
-from geoseg.geo.window_sums import WindowSums
+from geoseg.geo.windows import offsets
 
 Counts = npt.NDArray[np.int64]
 Indices = npt.NDArray[Any]
@@ -76,15 +76,16 @@ class ErrorCounter:
     """
 
     def __init__(self, grid: Grid, legend: Legend, left_out: Sequence[int], window: int) -> None:
-        self._side = -(-max(grid.shape) // CELLS)
-        self._starts = np.arange(0, grid.width, self._side)
-        shape = -(-grid.height // self._side), len(self._starts)
-        self._right, self._wrong = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        self._sums = WindowSums(grid.shape, window, window, 3)
+        height, width = grid.shape
+        self._side = side = -(-max(height, width) // CELLS)
+        cells = range(0, height, side), range(0, width, side)
+        self._right, self._wrong = (_Sums(*cells, (side, side), width) for _ in range(2))
+        self._size = min(window, height), min(window, width)
+        windows = offsets(height, window, window), offsets(width, window, window)
+        self._windows = [_Sums(*windows, self._size, width) for _ in range(3)]
         background = legend.background
         self._background = None if background is None else legend.names.index(background.name)
-        self._unseen = np.array([*left_out, legend.ignore_index])
-        self._ignore = legend.ignore_index
+        self._left_out, self._ignore = tuple(left_out), legend.ignore_index
         self._row = 0
 
     def push(self, reference: Indices, prediction: Indices) -> None:
@@ -94,42 +95,63 @@ class ErrorCounter:
             reference: (rows, width) class indices of the labels.
             prediction: (rows, width) class indices of the map.
         """
-        counted = (prediction != self._ignore) & ~np.isin(reference, self._unseen)
+        counted = (prediction != self._ignore) & (reference != self._ignore)
+        for index in self._left_out:
+            counted &= reference != index
         wrong = counted & (reference != prediction)
         busy = counted
         if self._background is not None:
             busy = counted & (wrong | (reference != self._background))
-        self._sums.add(self._row, 0, (counted, wrong, busy))
-        self._add(self._right, counted & ~wrong)
-        self._add(self._wrong, wrong)
+        for sums, layer in zip(self._windows, (counted, wrong, busy), strict=True):
+            sums.add(self._row, layer)
+        self._right.add(self._row, counted & ~wrong)
+        self._wrong.add(self._row, wrong)
         self._row += len(reference)
 
     def result(self) -> ErrorMap:
         """What was counted."""
-        sums = self._sums
-        counted, wrong, busy = np.rint(sums.sums).astype(np.int64)
+        counted, wrong, busy = self._windows
         return ErrorMap(
             side=self._side,
-            right=self._right,
-            wrong=self._wrong,
+            right=self._right.sums,
+            wrong=self._wrong.sums,
             windows=WindowErrors(
-                rows=tuple(map(int, sums.rows)),
-                cols=tuple(map(int, sums.cols)),
-                height=sums.height,
-                width=sums.width,
-                counted=counted,
-                wrong=wrong,
-                busy=busy,
+                rows=tuple(map(int, counted.rows)),
+                cols=tuple(map(int, counted.cols)),
+                height=self._size[0],
+                width=self._size[1],
+                counted=counted.sums,
+                wrong=wrong.sums,
+                busy=busy.sums,
             ),
         )
 
-    def _add(self, cells: Counts, layer: npt.NDArray[np.bool_]) -> None:
-        """Add rows to the cells that they lie in; a cell's rows may come in several calls."""
-        begin, end = self._row, self._row + len(layer)
-        for cell in range(begin // self._side, -(-end // self._side)):
-            top, bottom = max(cell * self._side, begin), min((cell + 1) * self._side, end)
-            columns = layer[top - begin : bottom - begin].sum(axis=0, dtype=np.int64)
-            cells[cell] += np.add.reduceat(columns, self._starts)
+
+class _Sums:
+    """Numbers of True pixels in rectangles of equal size that hardly overlap.
+
+    `WindowSums` is made for windows that do: here each row is added up but once or twice.
+    """
+
+    def __init__(
+        self, rows: Sequence[int], cols: Sequence[int], size: tuple[int, int], width: int
+    ) -> None:
+        self.rows, self.cols = np.array(rows), np.array(cols)
+        self._height = size[0]
+        self._right = np.minimum(self.cols + size[1], width)
+        self.sums = np.zeros((len(rows), len(cols)), np.int64)
+
+    def add(self, row: int, layer: npt.NDArray[np.bool_]) -> None:
+        """Count whole rows, the first of which is `row`."""
+        begin = np.searchsorted(self.rows + self._height, row, side="right")
+        end = np.searchsorted(self.rows, row + len(layer))
+        before = np.zeros(layer.shape[1] + 1, np.int64)
+        for place in range(int(begin), int(end)):
+            top = max(int(self.rows[place]) - row, 0)
+            bottom = int(self.rows[place]) + self._height - row
+            part = layer[top:bottom].view(np.uint8)
+            np.cumsum(part.sum(axis=0, dtype=np.uint32), out=before[1:])
+            self.sums[place] += before[self._right] - before[self.cols]
 
 
 def window_side(shapes: Sequence[tuple[int, int]]) -> int:

@@ -5,8 +5,9 @@ Usage: python tests/benchmarks/bench_evaluate.py [--width 2048] [--heights 4000,
 
 Map, labels and probabilities of three classes are VRTs that repeat small GeoTIFFs of blobs with
 noise. Each run is a process of its own, whose peak resident memory the operating system tells
-(Linux): without more than the confusion matrix, with each part alone, with all, and `geoseg
-sample`. Exits with 1 where a peak of the highest scene is more than 10 % above that of the lowest.
+(Linux): without more than the confusion matrix, with each part alone, with all, with a report of
+the matrix alone, and `geoseg sample`. Exits with 1 where a peak of the highest scene is more than
+10 % above that of the lowest.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ PARTS = {
     "calibration": ["--probabilities", "{shares}"],
     "area": ["--area"],
     "all": ["--boundary", "2", "--objects", "--probabilities", "{shares}", "--area"],
+    "report": ["-o", "{report}", "--overwrite"],
 }
 
 
@@ -125,7 +127,8 @@ def run(folder: Path, part: str, width: int, height: int) -> dict[str, float]:
     paths = {
         name: str(make_vrt(folder, name, width, height)) for name in ("classes", "labels", "shares")
     }
-    options = [word.format(shares=paths["shares"]) for word in PARTS[part]]
+    named = {"shares": paths["shares"], "report": str(folder / "report")}
+    options = [word.format(**named) for word in PARTS[part]]
     words = ["evaluate", paths["classes"], "--labels", paths["labels"], *options]
     return measure(
         part, [*words, "--legend", str(folder / "legend.toml"), "--quiet"], width, height
