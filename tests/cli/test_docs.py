@@ -49,6 +49,27 @@ def test_options_on_the_pages_exist(page):
     assert told - all_options() - OF_OTHERS == set()
 
 
+def commands_of(text):
+    """Each `geoseg` command within blocks of code, its continued lines joined."""
+    for block in re.findall(r"^```(?:bash|sh)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield from re.findall(
+            r"^(?:srun .*?)?geoseg ([^\n#]+)", block.replace("\\\n", " "), re.MULTILINE
+        )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_belong_to_their_command(page):
+    for line in commands_of(page.read_text(encoding="utf-8")):
+        for call in line.split("&& geoseg "):
+            name, *words = call.split()
+            if name not in COMMANDS:  # geoseg COMMAND ...
+                continue
+            command = import_module(COMMANDS[name][0]).command
+            known = {o for each in with_subcommands(command) for p in each.params for o in p.opts}
+            given = {word for word in words if re.fullmatch(r"-[a-z]|--[a-z][a-z-]+", word)}
+            assert given - known - {"--help"} == set(), call
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_the_pages_lead_somewhere(page):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
@@ -60,7 +81,7 @@ def test_options_that_errors_name_exist():
     told = set()
     for file in (ROOT / "geoseg").rglob("*.py"):
         quoted = re.findall(r'"[^"\n]*--[a-z][^"\n]*"', file.read_text(encoding="utf-8"))
-        told.update(
-            w for text in quoted for w in re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", text)
+        told.update(  # not var(--name), a value of a style sheet
+            w for text in quoted for w in re.findall(r"(?<![\w(-])--[a-z][a-z-]*[a-z]", text)
         )
     assert told - all_options() == set()
