@@ -121,6 +121,11 @@ class GeosegAlgorithm(QgsProcessingAlgorithm):
         feedback: Any,
     ) -> dict[str, object]:
         """The options that tell the labels, of the parameters that `label_parameters` made."""
+        legend = {"--legend": self.parameterAsString(parameters, "LEGEND", context)}
+        definition = self.parameterDefinition("LABELS")
+        optional = definition.flags() & QgsProcessingParameterDefinition.Flag.FlagOptional
+        if optional and parameters.get("LABELS") is None:
+            return legend
         layer = self.parameterAsLayer(parameters, "LABELS", context)
         if layer is None:
             raise QgsProcessingException(self.invalidSourceError(parameters, "LABELS"))
@@ -129,17 +134,17 @@ class GeosegAlgorithm(QgsProcessingAlgorithm):
             "--labels": path,
             "--label-layer": table,
             "--label-field": self.parameterAsString(parameters, "LABEL_FIELD", context),
-            "--legend": self.parameterAsString(parameters, "LEGEND", context),
+            **legend,
         }
 
-    def polygons_file(
+    def shapes_file(
         self,
         parameters: Parameters,
         name: str,
         context: Any,
         feedback: Any,
     ) -> str | None:
-        """A file of one layer that holds polygons; None where none are given.
+        """A file of one layer that holds shapes; None where none are given.
 
         What comes of a filter, a selection, a database or a file of several layers is written to
         a temporary file first.
@@ -175,8 +180,8 @@ class GeosegAlgorithm(QgsProcessingAlgorithm):
         return str(path), str(table) if Path(path).suffix.lower() == ".gpkg" else ""
 
 
-def label_parameters() -> list[Any]:
-    """Parameters that tell the labels."""
+def label_parameters(*, optional: bool = False) -> list[Any]:
+    """Parameters that tell the labels; `optional` lets them be left out."""
     return [
         QgsProcessingParameterMapLayer(
             "LABELS",
@@ -185,6 +190,7 @@ def label_parameters() -> list[Any]:
                 QgsProcessing.SourceType.TypeVectorAnyGeometry,
                 QgsProcessing.SourceType.TypeRaster,
             ],
+            optional=optional,
         ),
         QgsProcessingParameterString("LABEL_FIELD", "Field that tells the class", optional=True),
         QgsProcessingParameterFile(

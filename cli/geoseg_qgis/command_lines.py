@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -34,7 +35,16 @@ def command_line(
     for name, value in options.items():
         values = value if isinstance(value, (list, tuple)) else [value]
         words += [_option(name, each) for each in values if _is_given(each)]
-    return [*words, *switches, *shlex.split(extra), "--progress=json", "--", *inputs]
+    return [*words, *switches, *_words(extra), "--progress=json", "--", *inputs]
+
+
+def _words(text: str) -> list[str]:
+    """Words as typed; on Windows a backslash parts folders, and escapes nothing."""
+    parser = shlex.shlex(text, posix=True)
+    parser.whitespace_split, parser.commenters = True, ""
+    if os.name == "nt":
+        parser.escape = ""
+    return list(parser)
 
 
 def _is_given(value: object) -> bool:

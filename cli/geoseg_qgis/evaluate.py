@@ -8,11 +8,17 @@ from typing import Any
 
 from qgis.core import (
     QgsProcessing,
+    QgsProcessingException,
     QgsProcessingOutputFile,
+    QgsProcessingOutputHtml,
     QgsProcessingOutputNumber,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterEnum,
+    QgsProcessingParameterFeatureSource,
     QgsProcessingParameterFolderDestination,
     QgsProcessingParameterMultipleLayers,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
 )
 
@@ -20,8 +26,14 @@ from geoseg_qgis.algorithm import GeosegAlgorithm, Parameters, label_parameters
 
 MODES = ["global", "per-image"]
 FIGURES = {
-    "PIXEL_ACCURACY": ("pixel_accuracy", "Share of right pixels"),
-    "MEAN_IOU": ("mean_iou", "Mean intersection over union"),
+    "PIXEL_ACCURACY": (("pixel_accuracy",), "Share of right pixels"),
+    "MEAN_IOU": (("mean_iou",), "Mean intersection over union"),
+    "BOUNDARY_IOU": (("boundary", "mean_iou"), "Mean boundary IoU"),
+    "OBJECT_F1": (("objects", "f1"), "F1 of objects"),
+    "CALIBRATION_ERROR": (
+        ("calibration", "expected_calibration_error"),
+        "Expected calibration error",
+    ),
 }
 
 
@@ -30,7 +42,10 @@ class Evaluate(GeosegAlgorithm):
 
     COMMAND = "evaluate"
     TITLE = "Accuracy of classes"
-    HELP = "Compares class maps with labels. Pixels count where both sides have a class."
+    HELP = (
+        "Compares class maps with labels, or with interpreted sample points, and writes "
+        "report.html. Pixels count where both sides have a class."
+    )
     GROUP = ("training", "Training and accuracy")
 
     def initAlgorithm(self, config: Any = None) -> None:  # noqa: ARG002 - QGIS's
@@ -39,7 +54,25 @@ class Evaluate(GeosegAlgorithm):
             QgsProcessingParameterMultipleLayers(
                 "INPUT", "Class maps", QgsProcessing.SourceType.TypeRaster
             ),
-            *label_parameters(),
+            *label_parameters(optional=True),
+            QgsProcessingParameterFeatureSource(
+                "SAMPLE",
+                "Interpreted points of geoseg sample, for areas with their errors",
+                [QgsProcessing.SourceType.TypeVectorPoint],
+                optional=True,
+            ),
+            QgsProcessingParameterNumber(
+                "BOUNDARY",
+                "Score borders within (m; 0 for not)",
+                QgsProcessingParameterNumber.Type.Double,
+                defaultValue=0,
+                minValue=0,
+            ),
+            QgsProcessingParameterBoolean("OBJECTS", "Match objects", defaultValue=False),
+            QgsProcessingParameterBoolean("AREA", "Tell areas", defaultValue=False),
+            QgsProcessingParameterRasterLayer(
+                "PROBABILITIES", "Probabilities of a single map", optional=True
+            ),
             QgsProcessingParameterEnum("MODE", "Scenes are scored", MODES, defaultValue=0),
             QgsProcessingParameterString(
                 "IGNORE", "Classes of the labels that do not count", optional=True
@@ -48,6 +81,7 @@ class Evaluate(GeosegAlgorithm):
         )
         self.add_advanced()
         self.addOutput(QgsProcessingOutputFile("REPORT", "report.json"))
+        self.addOutput(QgsProcessingOutputHtml("HTML", "report.html"))
         for name, (_, text) in FIGURES.items():
             self.addOutput(QgsProcessingOutputNumber(name, text))
 
@@ -59,8 +93,15 @@ class Evaluate(GeosegAlgorithm):
     ) -> dict[str, object]:
         """Run the command."""
         folder = self.parameterAsString(parameters, "OUTPUT", context)
+        if parameters.get("LABELS") is None and parameters.get("SAMPLE") is None:
+            raise QgsProcessingException("Give labels, or interpreted sample points.")
         options = {
             **self.labels(parameters, context, feedback),
+            "--sample": self.shapes_file(parameters, "SAMPLE", context, feedback),
+            "--boundary": self.parameterAsDouble(parameters, "BOUNDARY", context) or None,
+            "--objects": self.parameterAsBool(parameters, "OBJECTS", context),
+            "--area": self.parameterAsBool(parameters, "AREA", context),
+            "--probabilities": self.raster(parameters, "PROBABILITIES", context),
             "--output": folder,
             "--overwrite": True,  # QGIS has asked
             "--mode": MODES[self.parameterAsEnum(parameters, "MODE", context)],
@@ -71,17 +112,31 @@ class Evaluate(GeosegAlgorithm):
         report = json.loads(self.execute(maps, options, parameters, context, feedback))
         for line in report_lines(report):
             feedback.pushInfo(line)
-        figures = {name: report.get(key) for name, (key, _) in FIGURES.items()}
-        return {"OUTPUT": folder, "REPORT": str(Path(folder) / "report.json"), **figures}
+        page = Path(folder) / "report.html"
+        figures = {name: _value(report, keys) for name, (keys, _) in FIGURES.items()}
+        return {
+            "OUTPUT": folder,
+            "REPORT": str(Path(folder) / "report.json"),
+            **({"HTML": str(page)} if page.exists() else {}),
+            **{name: value for name, value in figures.items() if value is not None},
+        }
 
 
 def report_lines(report: dict[str, Any]) -> list[str]:
     """The figures of a report, for people."""
-    lines = [f"{text}: {_figure(report.get(key))}" for key, text in FIGURES.values()]
+    found = [(text, _value(report, keys)) for keys, text in FIGURES.values()]
     return [
-        *lines,
+        *(f"{text}: {_figure(value)}" for text, value in found if value is not None),
         *(f"  {entry.get('name')}: IoU {_figure(entry.get('iou'))}" for entry in _classes(report)),
     ]
+
+
+def _value(report: dict[str, Any], keys: tuple[str, ...]) -> object:
+    """A figure; None where it was not asked for, or is not defined."""
+    value: Any = report
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _classes(report: dict[str, Any]) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ class Predict(GeosegAlgorithm):
         self.add(
             QgsProcessingParameterRasterLayer("INPUT", "Scene"),
             QgsProcessingParameterFile(
-                "MODEL", "Model", fileFilter="Models (*.safetensors *.onnx);;All files (*)"
+                "MODEL", "Model", fileFilter="Models (*.safetensors *.onnx *.xml);;All files (*)"
             ),
             QgsProcessingParameterFeatureSource(
                 "AOI",
@@ -92,7 +92,7 @@ class Predict(GeosegAlgorithm):
             "--polygons": outputs["POLYGONS"],
             "--probabilities": outputs["PROBABILITIES"],
             "--uncertainty": outputs["UNCERTAINTY"],
-            "--aoi": self.polygons_file(parameters, "AOI", context, feedback),
+            "--aoi": self.shapes_file(parameters, "AOI", context, feedback),
             "--overwrite": True,  # QGIS has asked
             **self._windows(parameters, context),
         }

@@ -1,5 +1,7 @@
 """The words are those that the commands take."""
 
+from types import SimpleNamespace
+
 import pytest
 from click.testing import CliRunner
 
@@ -24,6 +26,15 @@ def test_words():
         *("--exclude=road", "--exclude=2", "--co", "COMPRESS=ZSTD", "-v", "--progress=json"),
         *("--", "-x.tif"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("system", "word"), [("nt", r"C:\maps\new.toml"), ("posix", "C:mapsnew.toml")]
+)
+def test_backslashes_part_folders_on_windows(monkeypatch, system, word):
+    monkeypatch.setattr("geoseg_qgis.command_lines.os", SimpleNamespace(name=system))
+    words = command_line("evaluate", [], {}, extra=r"--legend C:\maps\new.toml # 'a b'")
+    assert words[1:5] == ["--legend", word, "#", "a b"]
 
 
 def test_an_open_quote_is_refused():

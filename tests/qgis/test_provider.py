@@ -158,6 +158,36 @@ def test_tile_and_evaluate_hand_on_labels(qgis, room, made):
     assert options["--split"] == "0.7,0.2,0.1"
 
 
+def test_evaluate_hands_on_what_else_is_asked(qgis, room, made):
+    polygons = geopandas.read_file(made.with_suffix(".gpkg"), layer="segments")
+    points = polygons.assign(reference="roof")
+    points.set_geometry(points.centroid).to_file(room / "points.gpkg", layer="sample")
+    told = qgis.run(
+        "evaluate",
+        INPUT=[made],
+        SAMPLE=room / "points.gpkg",
+        BOUNDARY=1.5,
+        OBJECTS=True,
+        AREA=True,
+        PROBABILITIES=made,
+        OUTPUT=room / "report",
+    )
+    results = json.loads(told.stdout)["results"]
+    assert (results["OBJECT_F1"], "BOUNDARY_IOU" in results) == (0.25, False)
+    assert results["HTML"] == str(room / "report" / "report.html")
+    options = called(room)["options"]
+    assert "--labels" not in options
+    assert (options["--boundary"], options["--probabilities"]) == ("1.5", str(made))
+    assert {"--objects", "--area"} <= set(options)
+    assert len(geopandas.read_file(room / "sample.fgb")) == len(points)
+
+
+def test_evaluate_wants_labels_or_a_sample(qgis, room, made):
+    told = qgis.run("evaluate", check=False, INPUT=[made], OUTPUT=room / "report")
+    assert told.returncode == 1
+    assert "Give labels, or interpreted sample points." in told.stdout + told.stderr
+
+
 def test_a_filter_of_the_area_of_interest_is_honoured(qgis, room, made):
     """QGIS may hand over a part of a layer: the command gets a file of that part."""
     area = f"{made.with_suffix('.gpkg')}|layername=segments|subset=class_id=1"
