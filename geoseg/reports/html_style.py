@@ -34,9 +34,9 @@ th, td { padding: 5px 12px; text-align: right; border-bottom: 1px solid var(--li
   vertical-align: baseline; }
 th { font-weight: 600; }
 th:first-child, .pairs td { text-align: left; }
-tbody th { font-weight: 400; max-width: 340px; overflow-wrap: anywhere; }
+tbody th { font-weight: 400; min-width: 124px; max-width: 340px; overflow-wrap: anywhere; }
 thead th { vertical-align: bottom; color: var(--pale); font-size: 13px; }
-.pairs th { color: var(--pale); max-width: 240px; vertical-align: top; }
+.pairs th { color: var(--pale); min-width: 170px; max-width: 240px; vertical-align: top; }
 .pairs td { overflow-wrap: anywhere; }
 th button { all: unset; cursor: pointer; }
 th button:focus-visible { outline: 2px solid var(--accent); outline-offset: 3px; }
@@ -50,9 +50,10 @@ th[aria-sort=descending] button::after { content: "\\2193"; opacity: 1; }
 .legend li { overflow-wrap: anywhere; }
 .matrix td { text-align: center; min-width: 68px; padding: 4px 8px; }
 .matrix td small { display: block; font-size: 11.5px; opacity: 0.8; }
-.matrix thead th { text-align: center; max-width: 130px; overflow-wrap: anywhere; }
+.matrix thead th { text-align: center; min-width: 78px; max-width: 130px; overflow-wrap: anywhere; }
 .matrix.many thead th span { writing-mode: vertical-rl; transform: rotate(180deg);
   max-height: 130px; }
+.matrix.many thead th { min-width: 0; } .matrix.many tbody th { min-width: 190px; }
 .matrix.many td { min-width: 0; padding: 3px 5px; font-size: 12px; }
 .matrix .corner { font-weight: 400; text-align: left; }
 figure { margin: 0; break-inside: avoid; }
@@ -81,6 +82,8 @@ code { font-size: 13px; overflow-wrap: anywhere; }
   main { max-width: none; padding: 0; } nav { display: none; }
   th, td { padding: 3px 7px; } th button::after { content: none; }
   .matrix td { min-width: 0; }
+  .matrix.many td { font-size: 6.5pt; padding: 2px 1px; } .matrix.many td small { display: none; }
+  .matrix.many tbody th { min-width: 100px; max-width: 130px; font-size: 7.5pt; }
   .card { break-inside: avoid; } .cards { grid-template-columns: repeat(4, 1fr); gap: 8px; }
   .card b { font-size: 17pt; } .wide { overflow: visible; }
   .maps { grid-template-columns: repeat(2, 1fr); } .maps.one { grid-template-columns: 105mm; }
@@ -88,7 +91,7 @@ code { font-size: 13px; overflow-wrap: anywhere; }
   .beside.broad .chart { max-width: 120mm; } .wide:not(.long) { break-inside: avoid; }
   .beside { gap: 0 14px; } .legend { break-after: avoid; }
   h2 { margin-top: 22px; } .row { max-width: 150mm; }
-  h2, h3 { break-after: avoid; } tr { break-inside: avoid; } }
+  h2, h3, h2 + .note { break-after: avoid; } tr { break-inside: avoid; } }
 """
 """CSS of a page. Colours of pictures and cells are set where these are made."""
 
