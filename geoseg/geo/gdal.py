@@ -37,6 +37,9 @@ GDAL_ERRORS = (RasterioError, CPLE_BaseError)
 # across threads: what one thread restores, another misses. Plain images are told by errors here.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
+MAX_SIDE = 1 << 23
+"""Rows and columns of a raster: the equator in pixels of 5 m."""
+
 _MAX_HANDLES = 32
 """Open datasets kept per thread."""
 
@@ -98,6 +101,7 @@ def open_dataset(
                 return rasterio.open(path, driver=drivers[0])
             # rasterio.open takes one driver only; the class behind it takes a list.
             dataset = DatasetReader(name, driver=drivers)
+            _check_sides(path, dataset)
             if not trust_vrt:
                 _check_overviews(path, dataset)
             # GDAL looks for masks when first asked, and outside of an Env it would print on stderr
@@ -186,6 +190,19 @@ def _check_file(path: str) -> None:
     if not os.access(path, os.R_OK):
         raise SceneError(path, "may not be read", "Check its permissions")
     if _is_cut_png(path):
+        raise SceneError(path, "is cut short", "Restore the file")
+
+
+def _check_sides(path: str, dataset: DatasetReader) -> None:
+    """Refuse what no camera took: what is kept for each row and column would fill the memory."""
+    height, width = dataset.height, dataset.width
+    if max(height, width) > MAX_SIDE:
+        dataset.close()
+        problem = f"is {height} x {width} pixels, {MAX_SIDE} a side are read"
+        raise SceneError(path, problem, "Check the file")
+    # GDAL looks for each missing number of a text anew, which takes hours; each has two bytes.
+    if dataset.driver == "AAIGrid" and 2 * height * width - 1 > os.path.getsize(path):
+        dataset.close()
         raise SceneError(path, "is cut short", "Restore the file")
 
 

@@ -374,7 +374,10 @@ def _grid(path: str, dataset: DatasetReader, options: SceneOptions) -> Grid:
             cure = "Give the one it was made in, such as --assume-crs EPSG:32632"
             raise SceneError(path, "has no CRS", cure)
         crs = assumed
-    return Grid(height=dataset.height, width=dataset.width, transform=transform, crs=crs)
+    try:
+        return Grid(height=dataset.height, width=dataset.width, transform=transform, crs=crs)
+    except SceneError as error:
+        raise SceneError(path, error.problem, "Georeference it anew") from error
 
 
 def assumed_crs(text: str | None) -> CRS | None:

@@ -1,0 +1,6 @@
+"""All odd files, in one table."""
+
+from odd_files import broken_models, broken_scenes
+
+CASES = [*broken_scenes.CASES, *broken_models.CASES]
+"""What is made, the command that meets it, and what must become of it."""
