@@ -35,8 +35,8 @@ __all__ = ["FORMAT_VERSION", "METADATA_KEY", "ModelBundle", "ModelCard", "Scalin
 METADATA_KEY = "geoseg"
 """The metadata entry of the safetensors file that holds the card."""
 
-MAX_HEADER = 100_000_000
-"""Bytes of the header that safetensors reads at most."""
+MAX_HEADER = 32 << 20
+"""Bytes of the header, which takes ten times as much memory; a card of 65535 classes has 8 MiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,9 +252,11 @@ def _check(bundle: ModelBundle, subject: str) -> None:
     try:
         legend = bundle.legend
     except LegendError as error:
-        raise BundleError(subject, f"its legend is wrong: {error.problem}") from error
+        problem = f"its legend is wrong: {error.problem}"
+        raise BundleError(subject, problem, "Train or export the model again") from error
     if legend.count != spec.classes:
-        raise BundleError(subject, f"has {legend.count} classes for {spec.classes} channels")
+        problem = f"has {legend.count} classes for {spec.classes} channels"
+        raise BundleError(subject, problem, "Train or export the model again")
     try:
         expected = _template(spec)
     except ConfigError as error:

@@ -17,6 +17,8 @@ from geoseg.nn.exported_model import (
 )
 
 _MOST_XML, _MOST_BIN = 256 << 20, 1 << 36
+_MOST_TAGS = 2_000_000
+"""Each takes a hundred bytes; the largest networks have some tens of thousands."""
 
 
 def open_openvino(path: str, weights: str | None = None) -> ExportedModel:
@@ -65,6 +67,9 @@ def _parsed(path: str, graph: bytes) -> ET.Element:
     if b"<!DOCTYPE" in graph or b"<!ENTITY" in graph or b"\0" in graph:
         cure = "geoseg reads what geoseg export wrote"
         raise BundleError(path, "declares entities, or is no UTF-8", cure)
+    if graph.count(b"<") > _MOST_TAGS:
+        problem = f"has more than {_MOST_TAGS} tags"
+        raise BundleError(path, problem, "geoseg reads what geoseg export wrote")
     try:
         return ET.fromstring(graph)
     except ET.ParseError as error:

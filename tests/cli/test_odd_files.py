@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from odd_files import corpus
 
 from geoseg_cli.main import main
-from odd_files import corpus
 
 GEOSEG = Path(sys.executable).with_name("geoseg")
 MOST_SECONDS = 60

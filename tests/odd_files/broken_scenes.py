@@ -6,9 +6,8 @@ import zlib
 
 import numpy as np
 import rasterio
-from rasterio.control import GroundControlPoint
-
 from odd_files.odd_case import PLACE, PREDICT, Case, both, links, noise, write_raster, writes
+from rasterio.control import GroundControlPoint
 
 URL = "http://127.0.0.1:9/a.tif"
 VRT = (
