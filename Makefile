@@ -1,6 +1,7 @@
 # make demo   the whole path on sample_data: tile, train, predict, vectorize, evaluate
 # make test   the tests
 # make lint   ruff and mypy
+# make docs   the pages as a site, in site/
 # make qgis-plugin  dist/geoseg_qgis.zip, for QGIS's plugin manager
 # make clean  remove what the above made
 #
@@ -16,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: demo test lint qgis-plugin clean
+.PHONY: demo test lint docs qgis-plugin clean
 
 demo: $(VENV)/.installed
 	$(BIN)/geoseg demo --overwrite -o $(DEMO)
@@ -30,11 +31,14 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed-test
+	$(BIN)/python -m mkdocs build --strict
+
 qgis-plugin:
 	$(PYTHON) cli/zip_qgis_plugin.py
 
 clean:
-	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site
 	find geoseg cli tests sample_data -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
