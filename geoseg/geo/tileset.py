@@ -14,19 +14,22 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyogrio
-from pyogrio.errors import DataSourceError
+from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
 from rasterio.env import Env
 from rasterio.errors import RasterioError
+from shapely import GEOSException
 from shapely.geometry.base import BaseGeometry
 
-from geoseg.errors import GeosegError, LegendError, TileSetError
+from geoseg.errors import GeosegError, LabelError, LegendError, TileSetError
 from geoseg.geo.gdal import open_dataset, reason
 from geoseg.geo.legend import Legend
 from geoseg.geo.raster import has_data
 from geoseg.geo.splits import SPLITS, Split
 from geoseg.geo.stats import BandStats
+from geoseg.geo.tile_links import check_inside
+from geoseg.geo.vector_check import check_vector
 
 TileFormat = Literal["tif", "png", "npy"]
 FORMAT_VERSION = 1
@@ -149,12 +152,13 @@ class TileSet:
                 itself, or lacks files.
         """
         root = Path(root).expanduser()
+        check_inside(root)
         card = _read_card(root)
         try:
             return _from_card(root, card)
         except LegendError as error:
             raise TileSetError(root / "tileset.json", error.problem, "Tile again") from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise TileSetError(
                 root / "tileset.json", f"lacks or garbles an entry ({error!r})", "Tile again"
             ) from error
@@ -257,7 +261,7 @@ def _read_card(root: Path) -> dict[str, Any]:
         raise TileSetError(root, "is no tile set (no tileset.json)", "Make one by geoseg tile")
     try:
         card = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TileSetError(file, f"cannot be read ({error})", "Tile again") from error
     version = card.get("format_version") if isinstance(card, dict) else None
     if version != FORMAT_VERSION:
@@ -314,8 +318,11 @@ def _read_tiles(root: Path, format_: TileFormat, legend: Legend) -> tuple[Tile, 
 def _read_index(root: Path, legend: Legend) -> dict[str, dict[str, Any]]:
     """What `index.gpkg` tells of each tile, by name; its paths and splits are for people."""
     try:
+        check_vector(str(root / "index.gpkg"))
         frame = pyogrio.read_dataframe(root / "index.gpkg", layer=INDEX_LAYER)
-    except DataSourceError as error:
+    except LabelError as error:
+        raise TileSetError(root / "index.gpkg", error.problem, "Tile again") from error
+    except (DataSourceError, DataLayerError, GEOSException) as error:
         raise TileSetError(root / "index.gpkg", "cannot be read", "Tile again") from error
     shares = frame[share_columns(legend)].to_numpy(dtype=float)
     names = ("name", "scene", "row", "col", "height", "width", "valid", "labelled")
