@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     _prepare_process(debug=debug)
     if arguments is None:
-        end_in_time((_terminate, signal.SIG_IGN, signal.default_int_handler))
+        end_in_time((_terminate, _ignore, signal.default_int_handler))
     try:
         with _remote_as_typed(words):
             result = group.main(words, prog_name="geoseg", standalone_mode=False)
@@ -106,6 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         return _report(error, _wants_json(words))
+    finally:
+        if arguments is None:
+            _ignore_signals()  # the interpreter ends, and has no words of its own for them
     return result if isinstance(result, int) else 0
 
 
@@ -188,8 +191,17 @@ def _remote_as_typed(words: Sequence[str]) -> Iterator[None]:
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - as signal wants
     """End by an exception, so that context managers remove what is unfinished."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not stop the cleaning
+    _ignore_signals()  # a second one must not stop the cleaning
     raise SystemExit(TERMINATED)
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _ignore)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Go on ending; unlike SIG_IGN it lets the deadline see the signal."""
 
 
 def _silence_stdout() -> None:

@@ -144,7 +144,7 @@ def _lock(file: FileIO, path: Path, output: str | Path) -> None:
 def _refuse_living(path: Path, output: str | Path) -> None:
     """Go by what stands in the file, where the system knows no locks."""
     owner = Owner.read(path)
-    if owner is not None and owner.pid != os.getpid() and owner.is_alive:
+    if owner is not None and not owner.is_this and owner.is_alive:
         raise _taken(output, owner)
 
 

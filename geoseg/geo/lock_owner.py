@@ -70,6 +70,11 @@ class Owner:
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @property
+    def is_this(self) -> bool:
+        """Whether it is this very process."""
+        return (self.pid, self.machine) == (os.getpid(), this_machine())
+
+    @property
     def is_alive(self) -> bool:
         """Whether the process runs still, and its number is not another one's by now."""
         if self.machine != this_machine():
