@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from geoseg.predict import PredictOptions as PredictOptions
     from geoseg.predict import predict as predict
     from geoseg.progress import Progress as Progress
-    from geoseg.suggest import SuggestOptions as SuggestOptions
-    from geoseg.suggest import suggest as suggest
     from geoseg.sample import SampleOptions as SampleOptions
     from geoseg.sample import sample as sample
+    from geoseg.suggest import SuggestOptions as SuggestOptions
+    from geoseg.suggest import suggest as suggest
     from geoseg.tile import TileOptions as TileOptions
     from geoseg.tile import tile as tile
     from geoseg.train import train as train
