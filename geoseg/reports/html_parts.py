@@ -229,8 +229,10 @@ def area_section(found: Found, colors: Sequence[str], chart: Html) -> Html:
     def area(value: float) -> Cell:
         return Cell(f"{value / scale:,.2f}", value)
 
-    keys = ("mapped", "mapped_compared", "reference_compared")
+    keys = ["mapped", "mapped_compared", "reference_compared"]
     head = ["class", f"mapped, {unit}", "mapped where labelled", "labelled"]
+    if not found["total_compared"]:
+        keys, head = keys[:1], head[:2]
     rows = [
         [name(row["name"], color), *(area(row[key]) for key in keys)]
         for row, color in zip(found["classes"], colors, strict=True)

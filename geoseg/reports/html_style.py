@@ -19,10 +19,9 @@ p { margin: 6px 0 12px; max-width: 80ch; overflow-wrap: anywhere; }
 nav { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 12px 0 0; font-size: 14px; }
 a { color: var(--accent); text-decoration: none; }
 a:hover { text-decoration: underline; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(136px, 1fr)); gap: 12px;
-  margin: 20px 0 0; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
-  padding: 10px 14px 12px; }
+.cards { display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0 0; }
+.card { flex: 1 1 136px; max-width: 240px; padding: 10px 14px 12px; border-radius: 8px;
+  background: var(--card); border: 1px solid var(--line); }
 .card b { display: block; font-size: 25px; line-height: 1.25; font-weight: 600;
   font-variant-numeric: tabular-nums; white-space: nowrap; }
 .card span { display: block; font-size: 13px; }
@@ -84,7 +83,7 @@ code { font-size: 13px; overflow-wrap: anywhere; }
   .matrix td { min-width: 0; }
   .matrix.many td { font-size: 6.5pt; padding: 2px 1px; } .matrix.many td small { display: none; }
   .matrix.many tbody th { min-width: 100px; max-width: 130px; font-size: 7.5pt; }
-  .card { break-inside: avoid; } .cards { grid-template-columns: repeat(4, 1fr); gap: 8px; }
+  .card { break-inside: avoid; } .cards { gap: 8px; }
   .card b { font-size: 17pt; } .wide { overflow: visible; }
   .maps { grid-template-columns: repeat(2, 1fr); } .maps.one { grid-template-columns: 105mm; }
   .chart { max-width: 125mm; } .beside .chart { max-width: 84mm; }

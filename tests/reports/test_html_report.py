@@ -3,14 +3,18 @@
 import base64
 import hashlib
 import io
+import json
 import re
 from html.parser import HTMLParser
 
+import geopandas
 import numpy as np
 import pytest
-from hostile_report import FOLDER, NAMES, SHAPE, STEMS, TAG, make_report
+import shapely
+from hostile_report import FOLDER, LEGEND, NAMES, SHAPE, STEMS, TAG, make_report
 from PIL import Image
 
+from geoseg.evaluate import EvaluateOptions, evaluate
 from geoseg.reports.html import Cell, Html, element, page, table
 
 EMPTY = {"img", "meta", "link", "br"}
@@ -132,6 +136,37 @@ class TestNumbers:
         windows = content["windows"]["worst"] + content["windows"]["best"]
         shares = [window["share"] for window in windows]
         assert list(map(float, found)) == expected + shares
+
+
+class TestSample:
+    @pytest.fixture
+    def without_labels(self, made, tmp_path):
+        """The last map alone, with two points a class, all but one of them right."""
+        prediction = made[2][-1][1]
+        path = made[0].parent / "maps" / "c.tif"
+        places = [place for value in range(4) for place in np.argwhere(prediction == value)[:2]]
+        frame = geopandas.GeoDataFrame(
+            {"reference": [NAMES[value // 2] for value in (2, 1, 2, 3, 4, 5, 6, 7)]},
+            geometry=[shapely.Point(500001 + 2 * col, 5399999 - 2 * row) for row, col in places],
+            crs=32632,
+        )
+        frame.to_file(tmp_path / "points.gpkg")
+        options = EvaluateOptions(legend=LEGEND, sample=tmp_path / "points.gpkg")
+        evaluate([path], None, tmp_path / "report", options)
+        return tmp_path / "report"
+
+    def test_it_has_a_page_of_its_own(self, without_labels):
+        names = {"report.json", "report.html", "area.png", "area.csv", "sample.csv"}
+        assert {path.name for path in without_labels.iterdir()} == names
+        content = json.loads((without_labels / "report.json").read_text())
+        read = Page((without_labels / "report.html").read_text())
+        assert set(read.tables) == {"area", "sample", "settings", None}
+        keys = ("area", "users_accuracy", "producers_accuracy")
+        found = content["area"]["sample"]["classes"]
+        expected = [[*(row[key]["value"] for key in keys), row["mapped_share"]] for row in found]
+        assert read.values("sample") == expected
+        assert expected[0][1] == 0.5
+        assert read.values("area") == [[row["mapped"]] for row in content["area"]["classes"]]
 
 
 class TestTrust:
