@@ -23,9 +23,12 @@ from geoseg.geo.error_windows import WindowView, choose_windows, view_window
 from geoseg.geo.gdal import limit_block_cache
 from geoseg.geo.judging import Judge, Question
 from geoseg.geo.label_agreement import check_grid, check_names
-from geoseg.geo.labels import LabelOptions, Labels, find_labels
+from geoseg.geo.labels import LabelOptions, find_labels
 from geoseg.geo.legend import Legend
+from geoseg.geo.map_polygons import FIELD as OBJECT_FIELD
+from geoseg.geo.map_polygons import MapPolygons
 from geoseg.geo.object_scores import SIZES
+from geoseg.geo.opened_labels import OpenedLabels
 from geoseg.geo.output_lock import writing_folder
 from geoseg.geo.outputs import check_output, check_output_folder, make_folders
 from geoseg.geo.paths import find_scenes
@@ -71,6 +74,13 @@ class EvaluateOptions:
     object_classes: tuple[str | int, ...] | None = None
     """Names or values of the classes whose regions are objects; None for all but the background
     and those of `ignore`."""
+
+    object_polygons: str | Path | None = None
+    """Polygons that are the map's objects in place of its connected regions, such as `vectorize`
+    writes: a file, a folder of them (matched by stem), or a pattern with `{stem}`."""
+
+    object_field: str = OBJECT_FIELD
+    """Attribute of these polygons that tells the class."""
 
     object_sizes: tuple[float, ...] = SIZES
     """Square metres (pixels where there is no CRS) that part small objects from larger ones."""
@@ -158,7 +168,8 @@ def evaluate(
     if labels is None and options.sample is None:
         raise ConfigError("--labels", "are missing, and there is no sample", "Give either")
     paths = find_scenes(predictions)
-    inputs = [path for path in (labels, options.sample) if path is not None]
+    given = (labels, options.sample, options.object_polygons)
+    inputs = [path for path in given if path is not None]
     names = report_names(_parts(labels, options), paths)
     folder = None if output is None else Path(output).expanduser()
     if folder is not None:
@@ -204,12 +215,16 @@ class _Work:
         self._legend, self._options, self._scenes = legend, options, scenes
         side = window_side([scene.grid.shape for scene in scenes]) if shows_errors else None
         self._question = replace(_question(legend, options), window=side)
-        self._sources = _Sources(legend, options.labels)
+        self._sources = OpenedLabels(legend, options.labels)
         self._images = _open_images(options, scenes)
         self._probabilities: list[str] | None = None
         if options.probabilities is not None:
             paths = [scene.path for scene in scenes]
             self._probabilities = find_probabilities(str(options.probabilities), paths)
+        self._polygons: list[str] | None = None
+        if options.object_polygons is not None:
+            paths = [scene.path for scene in scenes]
+            self._polygons = find_labels(str(options.object_polygons), paths)
         self._sample: SampleReader | None = None
         if options.sample is not None:
             crs = options.labels.assume_crs
@@ -229,7 +244,9 @@ class _Work:
             crs = scene.options.assume_crs
             calibrator = Calibrator(self._probabilities[place], scene.grid, legend, crs)
         tags = tags_of(scene)
-        judge = Judge(self._question, scene.grid, calibrator, self._sample)
+        judge = Judge(
+            self._question, scene.grid, calibrator, self._sample, self._map_polygons(place)
+        )
         for window in strips(scene):
             raster, numbers = scene.read(window), None
             if labels is not None and self._question.objects is not None:
@@ -237,6 +254,16 @@ class _Work:
             judge.push(*comparer.count(raster), numbers)
             task.advance()
         self._compared.append(replace(judge.result(comparer.result()), tags=tags))
+
+    def _map_polygons(self, place: int) -> MapPolygons | None:
+        """The objects of a scene, where they are not its connected regions."""
+        if self._polygons is None:
+            return None
+        scene, field = self._scenes[place], self._options.object_field
+        crs = self._options.labels.assume_crs
+        polygons = MapPolygons(self._polygons[place], self._legend, field, crs)
+        polygons.begin(scene.path, scene.grid)
+        return polygons
 
     def report(self, labels: str | None) -> Report:
         """All that was counted.
@@ -273,21 +300,6 @@ class _Work:
         return views
 
 
-class _Sources:
-    """Opens each label file once, though many predictions may share it."""
-
-    def __init__(self, legend: Legend, options: LabelOptions) -> None:
-        self._legend = legend
-        self._options = options
-        self._opened: dict[str, Labels] = {}
-
-    def open(self, path: str) -> Labels:
-        """The labels of a file, as classes of the legend."""
-        if path not in self._opened:
-            self._opened[path] = Labels.open(path, self._legend, self._options)
-        return self._opened[path]
-
-
 def _open_images(options: EvaluateOptions, scenes: Sequence[Scene]) -> dict[int, SceneImage]:
     """The image of each scene, by its place."""
     if options.images is None:
@@ -304,7 +316,7 @@ def _parts(labels: str | Path | None, options: EvaluateOptions) -> ReportParts:
     return ReportParts(
         labels=labels is not None,
         boundary=options.boundary is not None,
-        objects=options.objects or options.object_classes is not None,
+        objects=_wants_objects(options),
         calibration=options.probabilities is not None,
         area=options.area or options.sample is not None,
         sample=options.sample is not None,
@@ -325,30 +337,39 @@ def _question(legend: Legend, options: EvaluateOptions) -> Question:
         legend=legend,
         left_out=left_out,
         boundary=options.boundary,
-        objects=objects if options.objects or chosen is not None else None,
+        objects=objects if _wants_objects(options) else None,
         object_sizes=options.object_sizes,
         area=options.area or options.sample is not None,
     )
+
+
+def _wants_objects(options: EvaluateOptions) -> bool:
+    given = options.object_classes, options.object_polygons
+    return options.objects or any(each is not None for each in given)
 
 
 def _settings(options: EvaluateOptions, question: Question) -> dict[str, Any]:
     """What was asked for, as the report tells it."""
     names = question.legend.names
     objects = None if question.objects is None else [names[i] for i in question.objects]
-    sample = None if options.sample is None else str(options.sample)
     return {
         "mode": options.mode,
         "ignore": [names[index] for index in question.left_out],
         "resample": options.resample,
         "boundary": options.boundary,
         "objects": objects,
+        "object_polygons": _text(options.object_polygons),
         "object_sizes": list(options.object_sizes),
-        "probabilities": None if options.probabilities is None else str(options.probabilities),
-        "sample": sample,
-        "images": None if options.images is None else str(options.images),
+        "probabilities": _text(options.probabilities),
+        "sample": _text(options.sample),
+        "images": _text(options.images),
         "legend": question.legend.to_dict(),
         "geoseg": __version__,
     }
+
+
+def _text(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _check_counted(report: Report, labels: str) -> None:

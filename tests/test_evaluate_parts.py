@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import geopandas
 import numpy as np
@@ -338,3 +339,62 @@ def test_what_does_not_fit_is_refused(two):
     write(two / "shares" / "s1.tif", np.ones((3, 50, 40), np.float32), nodata=None)
     with pytest.raises(SceneError, match=r"3 bands sum to 3 to 3 in 1970 of 1970 pixels"):
         run(two, probabilities=two / "shares")
+
+
+def squares(path, *corners, side=8, names=("roof",)):
+    """Polygons of the map's pixels; `corners` tell the first row and column of each."""
+    shapes = [shapely.box(col, -row - side, col + side, -row) for row, col in corners]
+    frame = geopandas.GeoDataFrame({"class_name": list(names) * len(shapes)}, geometry=shapes)
+    frame.geometry = frame.affine_transform([0.5, 0, 0, 0.5, 4e5, 5e6])
+    frame.set_crs(UTM.to_wkt()).to_file(path)
+    return path
+
+
+def test_polygons_take_the_place_of_the_regions_of_the_map(tmp_path):
+    values = np.zeros((40, 40), np.uint8)
+    values[2:10, 2:18] = 3  # two roofs that touch
+    path = write(tmp_path / "map.tif", values)
+    corners = (2, 2), (2, 10), (20, 20)  # the third is no roof in the map, but drawn
+    labels = squares(tmp_path / "labels.gpkg", *corners[:2], (21, 20))
+    drawn = squares(tmp_path / "drawn.gpkg", *corners)
+    options = EvaluateOptions(legend=LEGEND, labels=LabelOptions(field="class_name"), objects=True)
+    regions = evaluate([path], labels, options=options).to_dict()
+    own = replace(options, object_polygons=drawn)
+    polygons = evaluate([path], labels, options=own).to_dict()
+    assert polygons["confusion"] == regions["confusion"]
+    keys = "reference", "predicted", "matched"
+    assert [regions["objects"][key] for key in keys] == [3, 1, 1]
+    assert [polygons["objects"][key] for key in keys] == [3, 3, 3]
+    shifted = 7 * 8 / (2 * 64 - 7 * 8)
+    assert polygons["objects"]["mean_matched_iou"] == pytest.approx((2 + shifted) / 3)
+    assert polygons["settings"]["object_polygons"] == str(drawn)
+
+
+def test_polygons_count_where_the_map_is_known_and_by_their_own_class(tmp_path, caplog):
+    values = np.zeros((40, 40), np.uint8)
+    values[:, 30:] = 255
+    path = write(tmp_path / "map.tif", values)
+    labels = squares(tmp_path / "labels.gpkg", (2, 2), (20, 2), (2, 31))
+    drawn = squares(tmp_path / "drawn.gpkg", (2, 2), (20, 2), (2, 31))
+    frame = geopandas.read_file(drawn)
+    frame.assign(class_name=["roof", "tree", "roof"]).to_file(drawn)
+    options = EvaluateOptions(
+        legend=LEGEND, labels=LabelOptions(field="class_name"), object_polygons=drawn
+    )
+    found = evaluate([path], labels, options=options).to_dict()["objects"]
+    assert [found[key] for key in ("reference", "predicted", "matched")] == [2, 2, 1]
+    frame.translate(9999).to_frame("geometry").assign(class_name="roof").to_file(drawn)
+    found = evaluate([path], labels, options=options).to_dict()["objects"]
+    assert (found["predicted"], found["recall"]) == (0, 0)
+    assert "does not touch it" in caplog.text
+
+
+def test_polygons_of_no_class_and_rasters_are_no_objects(tmp_path):
+    path = write(tmp_path / "map.tif", np.zeros((40, 40), np.uint8))
+    labels = squares(tmp_path / "labels.gpkg", (2, 2))
+    options = EvaluateOptions(legend=LEGEND, labels=LabelOptions(field="class_name"))
+    own = replace(options, object_polygons=labels, object_field="kind")
+    with pytest.raises(LabelError, match='has no field "kind"'):
+        evaluate([path], labels, options=own)
+    with pytest.raises(LabelError):
+        evaluate([path], labels, options=replace(options, object_polygons=path))

@@ -105,8 +105,11 @@ def test_nodata_stays_nodata(tmp_path, data, models):
     assert not masked.mask[:, 40:].any()
 
 
-@pytest.mark.parametrize("measures", [(), ("entropy", "entropy"), ("doubt",)])
-def test_other_measures_are_refused(tmp_path, scene, models, measures):
-    with pytest.raises(ConfigError, match="Give some of entropy, margin, disagreement"):
+WRONG = {"doubt": ("doubt",), "doubled": ("entropy", "entropy"), "empty": ()}
+
+
+@pytest.mark.parametrize(("told", "measures"), WRONG.items())
+def test_other_measures_are_refused(tmp_path, scene, models, told, measures):
+    with pytest.raises(ConfigError, match=f"{told}.*Give some of entropy, margin, disagreement"):
         outcome(scene, models[0], tmp_path, measures=measures)
     assert not (tmp_path / "u.tif").exists()

@@ -51,6 +51,19 @@ if TYPE_CHECKING:
     help="Classes whose regions are objects, by name or value.  [default: all but the background]",
 )
 @click.option(
+    "--object-polygons",
+    metavar="P",
+    help="Match these polygons, as vectorize writes them, in place of connected regions of the "
+    "map: a file, a folder (matched by stem), or a {stem} pattern.",
+)
+@click.option(
+    "--object-field",
+    default="class_name",
+    show_default=True,
+    metavar="A",
+    help="Attribute of these polygons that tells the class.",
+)
+@click.option(
     "--object-sizes",
     type=options.number_list,
     default="100,1000,10000",
@@ -108,6 +121,8 @@ def command(
     boundary: float | None,
     objects: bool,
     object_classes: tuple[str, ...] | None,
+    object_polygons: str | None,
+    object_field: str,
     object_sizes: tuple[float, ...],
     probabilities: str | None,
     area: bool,
@@ -137,6 +152,8 @@ def command(
         boundary=boundary,
         objects=objects,
         object_classes=object_classes,
+        object_polygons=object_polygons,
+        object_field=object_field,
         object_sizes=object_sizes,
         probabilities=probabilities,
         area=area,

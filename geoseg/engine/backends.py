@@ -256,5 +256,7 @@ class CompiledBackend:
 def first_line(error: BaseException) -> str:
     """What a library's error says, without the pages that follow."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # OpenVINO begins with the place in its own source.
+    lines = [line for line in lines if not line.startswith("Exception from ")] or lines
     text = lines[0] if lines else type(error).__name__
     return text.rstrip(".:") if len(text) <= 200 else f"{text[:200]}..."

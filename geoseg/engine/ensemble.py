@@ -344,7 +344,7 @@ def _check_options(options: PredictOptions) -> None:
 def _check_measures(options: PredictOptions) -> None:
     unknown = [name for name in options.measures if name not in MEASURES]
     if unknown or not options.measures or len(set(options.measures)) < len(options.measures):
-        problem = f"{', '.join(map(str, unknown or options.measures)) or 'nothing'} is no list"
+        problem = f"{', '.join(map(str, unknown))} is unknown" if unknown else "is empty or doubled"
         raise ConfigError("--measures", problem, f"Give some of {', '.join(MEASURES)}, each once")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rasterio.windows import Window
 
 from geoseg.geo.area_counts import AreaCounter
 from geoseg.geo.boundary_scores import BoundaryCounter
@@ -16,6 +17,7 @@ from geoseg.geo.comparing import Comparison
 from geoseg.geo.error_map import ErrorCounter
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
+from geoseg.geo.map_polygons import MapPolygons
 from geoseg.geo.object_matching import ObjectMatcher
 from geoseg.geo.sample_points import SampleReader
 
@@ -56,6 +58,7 @@ class Judge:
         grid: Where the map lies.
         calibrator: Counts probabilities, where there are any.
         sample: Looks the map up at the points of a sample, where there is one.
+        polygons: The objects of the map, where they are not its connected regions.
 
     Raises:
         ConfigError: If the tolerance of boundaries is less than a pixel.
@@ -68,9 +71,11 @@ class Judge:
         grid: Grid,
         calibrator: Calibrator | None = None,
         sample: SampleReader | None = None,
+        polygons: MapPolygons | None = None,
     ) -> None:
         self._question = question
         self._calibrator, self._sample = calibrator, sample
+        self._grid, self._polygons = grid, polygons
         count, ignore = question.legend.count, question.legend.ignore_index
         self._boundary: BoundaryCounter | None = None
         self._objects: ObjectMatcher | None = None
@@ -106,7 +111,11 @@ class Judge:
         if self._boundary is not None:
             self._boundary.push(reference, prediction)
         if self._objects is not None:
-            self._objects.push(reference, prediction, numbers)
+            shown, own = prediction, None
+            if self._polygons is not None:
+                window = Window(0, self._row, self._grid.width, len(reference))
+                shown, own = self._polygons.show(self._grid.crop(window), prediction)
+            self._objects.push(reference, shown, numbers, own)
         if self._areas is not None:
             self._areas.count(reference, prediction, self._row)
         if self._errors is not None:

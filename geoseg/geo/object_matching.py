@@ -62,7 +62,13 @@ class ObjectMatcher:
         shape = (2, 2, count, len(self._sizes) + 1)
         self._counts, self._ious = np.zeros(shape, np.int64), np.zeros(count)
 
-    def push(self, reference: Indices, prediction: Indices, numbers: Indices | None = None) -> None:
+    def push(
+        self,
+        reference: Indices,
+        prediction: Indices,
+        numbers: Indices | None = None,
+        own_numbers: Indices | None = None,
+    ) -> None:
         """Take the next rows; pixels that are unknown in either map belong to no object.
 
         Args:
@@ -71,12 +77,13 @@ class ObjectMatcher:
             numbers: (rows, width) which polygon of the labels each pixel belongs to, where that is
                 known: then regions of the labels end where another polygon begins. Given in
                 every call or in none.
+            own_numbers: (rows, width) the same of the map.
         """
         rows = max(_PIXELS // reference.shape[1], 1)
         for row in range(0, len(reference), rows):
             part = slice(row, row + rows)
-            own = None if numbers is None else numbers[part]
-            self._push(reference[part], prediction[part], own)
+            told = tuple(None if n is None else n[part] for n in (numbers, own_numbers))
+            self._push(reference[part], prediction[part], told)
 
     def finish(self) -> ObjectCounts:
         """End all regions, and give the counts."""
@@ -92,11 +99,16 @@ class ObjectMatcher:
             ious=self._ious,
         )
 
-    def _push(self, reference: Indices, prediction: Indices, numbers: Indices | None) -> None:
+    def _push(
+        self, reference: Indices, prediction: Indices, numbers: tuple[Indices | None, ...]
+    ) -> None:
         unknown = (reference == self._ignore) | (prediction == self._ignore)
         maps = tuple(np.where(unknown, self._ignore, each) for each in (reference, prediction))
-        objects = maps[0] if numbers is None else np.where(unknown, -1, numbers)
-        regions = self._streams[0].push(objects), self._streams[1].push(maps[1])
+        objects = [
+            classes if own is None else np.where(unknown, -1, own)
+            for classes, own in zip(maps, numbers, strict=True)
+        ]
+        regions = self._streams[0].push(objects[0]), self._streams[1].push(objects[1])
         runs = find_runs(regions, (maps[0], maps[1]))
         areas = self._areas[self._row + runs.rows] * runs.pixels
         self._row += len(reference)

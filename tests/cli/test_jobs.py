@@ -78,7 +78,7 @@ def test_predict_hands_on_every_option(monkeypatch):
         *("--overlap", "0.25", "--tta", "d4", "--scales", "0.5,1", "--combine", "vote"),
         *("--max-memory", "4G", "--resume", "--timings", "-m", "n.safetensors"),
         *("--batch-size", "3", "--co", "COMPRESS=ZSTD", "--prob-dtype", "float32"),
-        *("--model-resolution", "--uncertainty", "u", "--measures", "margin,entropy"),
+        *("--model-resolution", "--margin", "--uncertainty", "u", "--measures", "margin,entropy"),
     ]
     call = called_with(monkeypatch, "predict", words)
     scenes, bundle, output, options = call.values

@@ -17,7 +17,7 @@ from exact_networks import (
 )
 
 from geoseg.engine import backends
-from geoseg.engine.backends import CompiledBackend, TorchBackend
+from geoseg.engine.backends import CompiledBackend, TorchBackend, first_line
 from geoseg.engine.window_network import Units
 from geoseg.errors import WorkError
 from geoseg.geo.raster import Scene
@@ -116,3 +116,12 @@ def test_what_cannot_be_compiled_is_told_in_one_line(monkeypatch):
     with no_compiler, pytest.raises(WorkError, match=r"torch\.compile failed \(") as caught:
         backend.scores(pixels, valid)
     assert "\n" not in str(caught.value)
+
+
+def test_the_first_line_of_a_failure_tells_what_was_wrong():
+    message = (
+        "Exception from src/inference/src/cpp/core.cpp:105:\nCheck 'a == b' failed at c:43:\nd"
+    )
+    assert first_line(RuntimeError(message)) == "Check 'a == b' failed at c:43"
+    assert first_line(RuntimeError("\n no memory.\nmore")) == "no memory"
+    assert first_line(RuntimeError()) == "RuntimeError"
