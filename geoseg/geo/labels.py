@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +166,7 @@ def find_labels(labels: str, scenes: Sequence[str]) -> list[str]:
     Raises:
         LabelError: If a scene has no label file, or a folder has several for it.
     """
+    labels = labels if is_remote(labels) else os.path.expanduser(labels)
     if "{stem}" in labels:
         paths = [labels.replace("{stem}", _stem(scene)) for scene in scenes]
         for path, scene in zip(paths, scenes, strict=True):
@@ -176,6 +178,8 @@ def find_labels(labels: str, scenes: Sequence[str]) -> list[str]:
     # A file geodatabase is a folder, too.
     if is_remote(labels) or Path(labels).is_file() or labels.rstrip("/").endswith(".gdb"):
         return [labels] * len(scenes)
+    if not Path(labels).is_dir():
+        raise LabelError(labels, "is a device or pipe", "Write it to a file first")
     files = _files_by_stem(Path(labels))
     return [_find_by_stem(Path(labels), files, scene) for scene in scenes]
 

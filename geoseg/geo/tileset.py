@@ -34,6 +34,7 @@ from geoseg.geo.vector_check import check_vector
 TileFormat = Literal["tif", "png", "npy"]
 FORMAT_VERSION = 1
 INDEX_LAYER = "tiles"
+_MOST_SIDE = 65536
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -275,7 +276,7 @@ def _from_card(root: Path, card: Mapping[str, Any]) -> TileSet:
     legend = Legend.from_dict(card["legend"])
     if card["format"] not in {"tif", "png", "npy"}:
         raise ValueError(card["format"])
-    if int(card["size"]) < 1:
+    if not 1 <= int(card["size"]) <= _MOST_SIDE:
         raise ValueError(card["size"])
     with Env():  # else PROJ tells its own errors on stderr
         crs = CRS.from_wkt(card["crs"]) if card["crs"] else None

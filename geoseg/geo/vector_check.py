@@ -27,8 +27,10 @@ def check_vector(path: str) -> None:
     Raises:
         LabelError: If it is such a file, or holds one.
     """
-    if is_remote(path) or not Path(path).is_file():
+    if is_remote(path) or Path(path).is_dir():
         return
+    if not Path(path).is_file():
+        raise LabelError(path, "is a device or pipe", "Write it to a file first")
     try:
         with Path(path).open("rb") as file:
             head = file.read(_HEAD_BYTES)

@@ -27,7 +27,7 @@ def open_model(path: str | os.PathLike[str]) -> ModelBundle:
         BundleError: If the file is missing, damaged, or none of these.
         ConfigError: If what reads it is not installed.
     """
-    path = os.fspath(path)
+    path = os.path.expanduser(path)
     match Path(path).suffix.lower():
         case ".onnx":
             return open_onnx(path)
@@ -47,5 +47,6 @@ def open_card(path: str | os.PathLike[str]) -> ModelCard:
         BundleError: As `open_model`.
         ConfigError: As `open_model`.
     """
+    path = os.path.expanduser(path)
     is_exported = Path(path).suffix.lower() in _EXPORTS
     return open_model(path).card if is_exported else read_card(path)

@@ -70,7 +70,7 @@ def led_out(part):
     def make(folder):
         inner = folder / "tiles" / part
         if part == "images":
-            inner = sorted(inner.iterdir())[0]
+            inner = min(inner.iterdir())
         inner.rename(folder / "elsewhere")
         os.symlink(folder / "elsewhere", inner)
 
