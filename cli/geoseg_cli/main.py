@@ -47,6 +47,9 @@ _ONLY_REMOTE = "CPL_VSIL_CURL_ALLOWED_FILENAME"
 INTERRUPTED = 130
 TERMINATED = 143
 
+_received: list[int] = []
+"""Signals that came; the exception that told one may have been lost in a library."""
+
 
 class LazyGroup(click.Group):
     """A group that imports a subcommand's module only when that subcommand is used."""
@@ -92,9 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    _received.clear()
     _prepare_process(debug=debug)
     if arguments is None:
-        end_in_time((_terminate, _ignore, signal.default_int_handler))
+        signal.signal(signal.SIGINT, _interrupt)
+        end_in_time((_terminate, _interrupt, _ignore))
     try:
         with _remote_as_typed(words):
             result = group.main(words, prog_name="geoseg", standalone_mode=False)
@@ -105,11 +110,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told, whatever it is
         if debug:
             traceback.print_exc()
-        return _report(error, _wants_json(words))
+        return _report(_meant(error), _wants_json(words))
     finally:
         if arguments is None:
             _ignore_signals()  # the interpreter ends, and has no words of its own for them
     return result if isinstance(result, int) else 0
+
+
+def _meant(error: BaseException) -> BaseException:
+    """The error, or the signal that a library has turned into it.
+
+    Raises:
+        SystemExit: With 143, if that was SIGTERM.
+    """
+    if signal.SIGTERM in _received:
+        raise SystemExit(TERMINATED) from None
+    return KeyboardInterrupt() if _received else error
 
 
 def _report(error: BaseException, as_json: bool) -> int:
@@ -191,8 +207,15 @@ def _remote_as_typed(words: Sequence[str]) -> Iterator[None]:
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - as signal wants
     """End by an exception, so that context managers remove what is unfinished."""
+    _received.append(number)
     _ignore_signals()  # a second one must not stop the cleaning
     raise SystemExit(TERMINATED)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - as signal wants
+    """End as Python does, and remember why."""
+    _received.append(number)
+    raise KeyboardInterrupt
 
 
 def _ignore_signals() -> None:
