@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,10 @@ def write_program(plan: GraphPlan, path: Path) -> None:
     try:
         with quiet_export():
             program = torch.export.export(network, (example,), dynamic_shapes=_batch_of_any_size())
-            torch.export.save(program, path, extra_files=entries)
+            # The archive would tell the name of its file, which is a temporary one.
+            content = io.BytesIO()
+            torch.export.save(program, content, extra_files=entries)
+        path.write_bytes(content.getvalue())
     except OSError:
         raise
     except Exception as error:

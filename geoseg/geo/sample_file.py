@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -12,7 +13,7 @@ from geoseg.errors import OutputError, WorkError
 from geoseg.geo.geopackage import add_qml, check_database, count_rows
 from geoseg.geo.legend import Legend
 from geoseg.geo.outputs import check_output, publish
-from geoseg.geo.polygon_formats import quiet_ogr
+from geoseg.geo.polygon_formats import FORMAT_ERRORS, quiet_ogr
 
 LAYER = "sample"
 """Layer of the points."""
@@ -44,18 +45,21 @@ def write_sample(path: Path, points: geopandas.GeoDataFrame, field: str, legend:
         WorkError: If the disk is full or fails.
     """
     with publish(path) as temporary:
-        with quiet_ogr(path):
-            pyogrio.write_dataframe(
-                points,
-                temporary,
-                layer=LAYER,
-                driver="GPKG",
-                geometry_type="Point",
-                dataset_options={"VERSION": "1.3"},
-            )
-        add_qml(temporary, LAYER, form_qml(field, legend), "Form of the classes")
-        check_database(temporary, path)
-        found = count_rows(temporary, LAYER)
+        try:
+            with quiet_ogr(path):
+                pyogrio.write_dataframe(
+                    points,
+                    temporary,
+                    layer=LAYER,
+                    driver="GPKG",
+                    geometry_type="Point",
+                    dataset_options={"VERSION": "1.3"},
+                )
+            add_qml(temporary, LAYER, form_qml(field, legend), "Form of the classes")
+            check_database(temporary, path)
+            found = count_rows(temporary, LAYER)
+        except (*FORMAT_ERRORS, sqlite3.Error) as error:
+            raise WorkError(path, f"cannot be written ({error})", "Check the disk") from error
         if found != len(points):
             raise WorkError(
                 path, f"only {found} of {len(points)} points could be read back", "Check the disk"

@@ -16,11 +16,12 @@ import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 
 from geoseg import __version__
-from geoseg.errors import ConfigError
+from geoseg.errors import ConfigError, TileSetError, WorkError
 from geoseg.geo.cutting import LabelledScene
 from geoseg.geo.gdal import file_stamp
 from geoseg.geo.labelled import name_scenes
 from geoseg.geo.legend import Legend
+from geoseg.geo.polygon_formats import FORMAT_ERRORS
 from geoseg.geo.raster import Scene
 from geoseg.geo.sampling import Sampling
 from geoseg.geo.splits import SPLITS, Split
@@ -148,14 +149,20 @@ def finish_tiles(
         resolution: Ground side of a pixel in metres, for images that do not tell it.
 
     Raises:
-        TileSetError: If it cannot be read back.
+        WorkError: If the disk fails, or it cannot be read back.
     """
     plane = tiler.planner.plan.plane
-    with _quiet_about_plain_images():
-        write_index(folder / "index.gpkg", tally.tiles, tiler.encoder.legend, plane.crs)
-    write_lists(folder, tally.tiles)
-    write_card(folder, _card(tiler, tally, options, resolution))
-    TileSet.open(folder)
+    try:
+        with _quiet_about_plain_images():
+            write_index(folder / "index.gpkg", tally.tiles, tiler.encoder.legend, plane.crs)
+        write_lists(folder, tally.tiles)
+        write_card(folder, _card(tiler, tally, options, resolution))
+        TileSet.open(folder)
+    except FORMAT_ERRORS as error:
+        raise WorkError("index.gpkg", f"cannot be written ({error})", "Check the disk") from error
+    except TileSetError as error:
+        problem = f"does not read back as written ({error.problem})"
+        raise WorkError(Path(error.subject).name, problem, "Check the disk") from error
 
 
 def report_tiles(root: Path, tally: Tally) -> None:
