@@ -17,6 +17,7 @@ from geoseg.geo.class_mosaic import ClassMosaic, MosaicFields
 from geoseg.geo.class_rows import ClassRows, SceneRows, ToldRows
 from geoseg.geo.classes import legend_of_classes, open_classes
 from geoseg.geo.common_legend import common_legend
+from geoseg.geo.gdal import limit_block_cache
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.outlining import Outlining
@@ -32,6 +33,9 @@ from geoseg.geo.tracing import Fields
 from geoseg.progress import Progress
 
 logger = logging.getLogger(__name__)
+
+_LEAST_CACHE, _BLOCK_ROWS = 32 << 20, 2048
+"""Bytes of GDAL's decoded blocks, and rows of them beyond: whole rows of blocks stay, no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +185,8 @@ def vectorize(
     if options.classes is not None:
         keep = [common.class_of(name).value for name in options.classes]
     outlining = options.outlining(keep)
+    bands = 1 + (common.count if tables else 0)
+    limit_block_cache(_LEAST_CACHE + _BLOCK_ROWS * bands * max(s.grid.width for s in scenes))
     sources = _sources(scenes, tables, common, options)
     tally = _Tally(common)
     total = sum(source.grid.height for source in sources) * outlining.passes
