@@ -61,8 +61,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "ESRI Shapefile": {"layer_options": {"ENCODING": "UTF-8", "2GB_LIMIT": "YES"}},
 }
 
-_READ_ROWS = 1024
-"""Polygons that are read at a time: single ones may have a million vertices."""
+_READING: dict[str, Any] = {"use_pyarrow": True, "batch_size": 1024}
+"""Few polygons are read at a time: a single one may have a million vertices."""
 
 _TOLD_OTHERWISE = "'crs' was not provided"
 """In pyogrio's warning where there is no CRS, which is as the caller wants it."""
@@ -168,7 +168,10 @@ def read_groups(path: Path, layer_name: str) -> Iterator[pa.RecordBatch]:
     layer = layer_name if driver == "GPKG" else None
     with (
         quiet_ogr(path),
-        pyogrio.open_arrow(path, layer=layer, use_pyarrow=True, batch_size=_READ_ROWS) as (meta, reader),
+        pyogrio.open_arrow(path, layer=layer, **_READING) as (
+            meta,
+            reader,
+        ),
     ):
         for batch in reader:
             known = [*meta["fields"], meta["geometry_name"] or "wkb_geometry"]
@@ -207,7 +210,10 @@ def count_features(path: Path, layer_name: str) -> int:
     layer = layer_name if polygon_driver(path) == "GPKG" else None
     with (
         quiet_ogr(path),
-        pyogrio.open_arrow(path, layer=layer, use_pyarrow=True, batch_size=_READ_ROWS) as (_, reader),
+        pyogrio.open_arrow(path, layer=layer, **_READING) as (
+            _,
+            reader,
+        ),
     ):
         return sum(batch.num_rows for batch in reader)
 
