@@ -167,6 +167,9 @@ def evaluate(
     options, progress = options or EvaluateOptions(), progress or Progress()
     if labels is None and options.sample is None:
         raise ConfigError("--labels", "are missing, and there is no sample", "Give either")
+    if labels is None and (options.boundary or options.probabilities or _wants_objects(options)):
+        problem = "are missing, which borders, objects and probabilities are compared with"
+        raise ConfigError("--labels", problem, "Give them, or ask for areas only")
     paths = find_scenes(predictions)
     given = (labels, options.sample, options.object_polygons)
     inputs = [path for path in given if path is not None]

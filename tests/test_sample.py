@@ -280,3 +280,14 @@ def test_a_map_without_crs_gives_no_warning_of_others(make_scene, tmp_path, capl
     options = SampleOptions(count=9, min_per_class=2, assume_crs="none")
     sample(path, tmp_path / "plain.gpkg", options)
     assert "'crs' was not provided" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "asked", [{"boundary": 4.0}, {"objects": True}, {"probabilities": "p.tif"}]
+)
+def test_figures_that_need_labels_are_refused_with_a_sample_alone(land, tmp_path, asked):
+    _, path = land
+    sample(path, tmp_path / "p.gpkg", OPTIONS, legend=LEGEND)
+    options = EvaluateOptions(legend=LEGEND, sample=tmp_path / "p.gpkg", **asked)
+    with pytest.raises(ConfigError, match="labels: are missing, which borders"):
+        evaluate([path], None, options=options)
