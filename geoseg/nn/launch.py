@@ -51,8 +51,8 @@ def run_processes(work: Callable[..., T], count: int, progress: Progress) -> T:
     listener = _Listener(count, progress)
     level = logging.getLogger("geoseg").getEffectiveLevel()
     told = (work, store.port, listener.wires, level)
-    with _forwarded() as forwarding, listener:
-        with _quiet_children():
+    with _forwarded(lambda: listener.begun == count) as forwarding, listener:
+        with _quiet_children(), _no_interrupt():
             processes = spawn(_begin, told, count, join=False)  # type: ignore[no-untyped-call]
         assert processes is not None
         listener.begin()
@@ -76,6 +76,7 @@ class _Listener:
         self.errors: list[BaseException] = []
         self.stopped: list[int] = []
         self.result: Any = None
+        self.begun = 0
         pairs = [multiprocessing.Pipe(duplex=False) for _ in range(count)]
         self.wires: list[Connection] = [ours for _, ours in pairs]
         self._ends: list[Connection] = [end for end, _ in pairs]
@@ -113,6 +114,9 @@ class _Listener:
                 else:
                     getattr(self, f"_take_{kind}")(content)
 
+    def _take_begun(self, _: None) -> None:
+        self.begun += 1
+
     def _take_log(self, record: logging.LogRecord) -> None:
         logging.getLogger(record.name).handle(record)
 
@@ -141,9 +145,15 @@ class _Listener:
 
 
 class _Forwarding:
-    """Passes Ctrl-C and SIGTERM on to processes; the second one ends them at once."""
+    """Passes Ctrl-C and SIGTERM on to processes; the second one ends them at once.
 
-    def __init__(self) -> None:
+    Args:
+        have_begun: Whether they all can end themselves; before that, as they still import, they
+            have nothing to save and are ended at once.
+    """
+
+    def __init__(self, have_begun: Callable[[], bool]) -> None:
+        self._have_begun = have_begun
         self.received: list[int] = []
         self._pids: Sequence[int] = ()
 
@@ -157,17 +167,19 @@ class _Forwarding:
         """Take a signal."""
         del frame
         self.received.append(number)
-        self._pass_on(signal.SIGKILL if len(self.received) > 1 else number)
+        self._pass_on(number)
 
     def _pass_on(self, number: int) -> None:
+        if len(self.received) > 1 or not self._have_begun():
+            number = signal.SIGKILL
         for pid in self._pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
 
 @contextmanager
-def _forwarded() -> Iterator[_Forwarding]:
-    forwarding = _Forwarding()
+def _forwarded(have_begun: Callable[[], bool]) -> Iterator[_Forwarding]:
+    forwarding = _Forwarding(have_begun)
     if threading.current_thread() is not threading.main_thread():
         yield forwarding
         return
@@ -196,6 +208,22 @@ def _quiet_children() -> Iterator[None]:
             del os.environ[key]
 
 
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Have processes that start not hear Ctrl-C, which a terminal sends to all, while they import.
+
+    A mask is handed down to them; `_begin` lifts it, and what came meanwhile is heard then.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(
     rank: int,
     work: Callable[..., object],
@@ -217,7 +245,13 @@ def _begin(
     own = logging.getLogger("geoseg")
     own.handlers[:], own.propagate = [WiredRecords(wire)], False
     own.setLevel(level)
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:
+        os._exit(1)  # it was killed while this one imported
+    wire.send("begun", None)
     try:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         result = work(progress=WiredProgress(wire) if rank == 0 else Progress())
     except (KeyboardInterrupt, SystemExit) as stop:
         wire.send("stopped", signal.SIGTERM if isinstance(stop, SystemExit) else signal.SIGINT)

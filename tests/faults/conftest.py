@@ -1,0 +1,40 @@
+"""One set of inputs, and one process that runs and kills jobs, for all tests of faults."""
+
+import sys
+
+import pytest
+from fault_work import JOBS, WorkServer, make_inputs, visible
+from torch_threads import one_thread
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory):
+    """The folder with everything that jobs read."""
+    with one_thread():
+        return make_inputs(tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture(scope="module")
+def server(inputs):
+    """Runs jobs in processes of their own."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("looks for processes as Linux tells them")
+    server = WorkServer(inputs)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def unbroken(server, tmp_path_factory):
+    """`unbroken("tile")`: the files of a run that nobody disturbed, and its seconds."""
+    known = {}
+
+    def run(name):
+        if name not in known:
+            folder = tmp_path_factory.mktemp(f"unbroken_{name}")
+            done = server.run(JOBS[name], folder)
+            assert done.code == 0, done.log
+            known[name] = visible(folder), done.seconds
+        return known[name]
+
+    return run

@@ -1,0 +1,165 @@
+"""Runs commands of geoseg in forks of a process that has imported everything, and kills them.
+
+A fresh interpreter takes seconds to import, in which nothing worth killing happens. Requests and
+answers are lines of JSON on stdin and stdout; see `tests/fault_work.py` for the other side.
+"""
+
+import atexit
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+
+def serve(classes):
+    """Run what is asked for.
+
+    `classes` is a class raster to make polygons of once, so that all that is compiled is loaded.
+    That starts no thread, which no process that is forked off would have.
+    """
+    import numpy as np
+
+    import geoseg
+    from geoseg.engine import sink
+    from geoseg.nn.keeper import Keeper
+    from geoseg_cli import main
+
+    for name in geoseg.__all__:
+        getattr(geoseg, name)
+    for module, _ in main.COMMANDS.values():
+        __import__(module)
+    with tempfile.TemporaryDirectory() as folder:
+        options = geoseg.VectorizeOptions(simplify=1.0)
+        geoseg.vectorize(classes, Path(folder) / "warm.gpkg", options)
+    sink.CHECKPOINT_SECONDS = 0
+    Keeper.writing_share = np.inf
+    answer({"ready": True})
+    for line in sys.stdin:
+        answer(run(**json.loads(line)))
+
+
+def answer(content):
+    print(json.dumps(content), flush=True)
+
+
+def run(argv, cwd, log, kill_after=None, number=0, patience=240.0, await_file=None, **faults):
+    """Run a command; signal it after so many seconds if it still runs then.
+
+    With `await_file` the seconds count from when there is such a file. `patience` are the
+    seconds that it may take in all; `faults` go to `work`.
+    """
+    Path(log).unlink(missing_ok=True)
+    pid = os.fork()
+    if pid == 0:
+        work(argv, cwd, log, **faults)
+    while not Path(log).exists():
+        time.sleep(0.001)
+    start = began = time.monotonic()
+    status, signalled = None, None
+    while status is None:
+        done, code = os.waitpid(pid, os.WNOHANG)
+        now = time.monotonic()
+        if done:
+            status = os.waitstatus_to_exitcode(code)
+        elif await_file is not None and now - start < patience:
+            await_file = None if Path(await_file).exists() else await_file
+            began = now
+            time.sleep(0.01)
+        elif signalled is None and kill_after is not None and now - began >= kill_after:
+            signalled = now
+            if number == signal.SIGINT:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, number)  # as a terminal does
+            else:
+                os.kill(pid, number)
+        elif now - start > patience:
+            os.kill(pid, signal.SIGKILL)
+            patience += 1e9
+        else:
+            time.sleep(0.002)
+    ended = time.monotonic()
+    return {
+        "code": status,
+        "seconds": ended - began,
+        "ending": None if signalled is None else ended - signalled,
+        # Who was killed ends nobody: its workers look for it every five seconds.
+        "left": left_of(pid, 30 if status == -signal.SIGKILL else 2),
+        "log": Path(log).read_text(errors="replace"),
+    }
+
+
+def work(argv, cwd, log, largest=None, fail_at=None, count=None):
+    """Be the command; never returns.
+
+    `largest` are the bytes that a file may have. From write number `fail_at` on (0: none) to a file
+    below `cwd` all fail, and `count` is a file that gets a byte for each; see failing_writes.c.
+    """
+    from geoseg_cli.main import main
+
+    os.setsid()
+    os.chdir(cwd)
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    sys.argv = ["geoseg", *argv]
+    if largest is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    if fail_at is not None:
+        os.environ.update(FAIL_BELOW=f"{cwd}/", FAIL_AT=str(fail_at), FAIL_COUNT=count)
+    code = 99
+    try:
+        code = run_task(argv[1]) if argv[0] == "task" else main()
+    except SystemExit as stop:
+        code = stop.code
+    except BaseException as error:  # noqa: BLE001 - told, whatever it is
+        os.write(2, f"escaped: {error!r}\n".encode())
+    finally:
+        sys.stderr.flush()
+        threading._shutdown()  # as the interpreter does in the end
+        atexit._run_exitfuncs()
+        os._exit(code)
+
+
+def run_task(name):
+    """Do one of `fault_tasks.py`, and tell an error as the command line does."""
+    from fault_tasks import TASKS
+
+    from geoseg.errors import GeosegError
+
+    try:
+        TASKS[name]()
+    except GeosegError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def left_of(session, seconds):
+    """Numbers of processes of a session that live so long after its first one has ended."""
+    deadline = time.monotonic() + seconds
+    while True:
+        living = [
+            pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if lives(pid, session)
+        ]
+        if not living or time.monotonic() > deadline:
+            return living
+        time.sleep(0.01)
+
+
+def lives(pid, session):
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return fields[0] not in "ZX" and int(fields[3]) == session
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
