@@ -72,7 +72,7 @@ def meet(good, work, target, seed):
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main([*target.words.split(), "-q"])
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it is, it is told
         return traceback.format_exc()
     told = err.getvalue()
     if code not in FINE_CODES or "Traceback" in told or "defect of geoseg" in told:

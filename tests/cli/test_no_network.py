@@ -1,0 +1,117 @@
+"""Nothing of geoseg opens a connection unless a URL was typed."""
+
+import http.server
+import subprocess
+import sys
+import threading
+
+import pytest
+import rasterio
+from affine import Affine
+
+GUARD = """
+import sys
+def forbid(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.gethostbyname"):
+        if not (event == "socket.connect" and isinstance(args[1], (str, bytes))):
+            print("OPENED", event, args, flush=True)
+            import os
+            os._exit(77)
+sys.addaudithook(forbid)
+"""
+RUN = "from geoseg_cli.main import main\nsys.exit(main({words!r}))"
+JOBS = {
+    "info": "info scene.tif model.safetensors tiles legend.toml",
+    "tile": "tile scene.tif --labels roofs.gpkg --legend legend.toml --label-field kind "
+    "--size 16 -o out",
+    "train": "train train.toml -o out",
+    "predict": "predict scene.tif -m model.safetensors -o out.tif",
+    "vectorize": "vectorize classes.tif -o out.gpkg",
+    "evaluate": "evaluate classes.tif --labels roofs.gpkg --legend legend.toml "
+    "--label-field kind -o out",
+    "models": "models",
+}
+
+
+def guarded(code):
+    return subprocess.run(
+        [sys.executable, "-c", GUARD + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", JOBS)
+def test_jobs_open_no_socket(place, job):
+    done = guarded(RUN.format(words=JOBS[job].split()))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_import_opens_no_socket(place):
+    done = guarded("import geoseg\nfor name in geoseg.__all__: getattr(geoseg, name)")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_guard_guards():
+    done = guarded("import socket\nsocket.create_connection(('127.0.0.1', 9))")
+    assert done.returncode == 77
+
+
+@pytest.fixture
+def server():
+    """A server of this machine, and the paths that were asked of it."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET  # noqa: N815 - as the library calls it
+
+        def log_message(self, *words):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+def overviews_elsewhere(path, url):
+    """A scene whose overviews are said to lie at a URL."""
+    profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "width": 900, "height": 900}
+    transform = Affine(1, 0, 5e5, 0, -1, 5e6)
+    with rasterio.open(path, "w", crs="EPSG:32632", transform=transform, **profile) as file:
+        file.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=f"/vsicurl/{url}/a.tif")
+
+
+def test_a_file_that_names_a_url_asks_nothing(place, server):
+    """Not even inside of a VRT, whose sources are not opened beforehand."""
+    url, asked = server
+    overviews_elsewhere(place / "inner.tif", url)
+    (place / "odd.vrt").write_text(
+        '<VRTDataset rasterXSize="900" rasterYSize="900"><SRS>EPSG:32632</SRS>'
+        "<GeoTransform>500000, 1, 0, 5000000, 0, -1</GeoTransform>"
+        '<VRTRasterBand dataType="Byte" band="1"><SimpleSource><SourceFilename '
+        'relativeToVRT="1">inner.tif</SourceFilename><SourceBand>1</SourceBand></SimpleSource>'
+        "</VRTRasterBand></VRTDataset>"
+    )
+    done = guarded(RUN.format(words=["preview", "odd.vrt", "-o", "out.png", "--size", "200"]))
+    assert done.returncode == 0, done.stderr
+    assert asked == []
+
+
+def test_a_typed_url_is_asked(place, server):
+    url, asked = server
+    words = ["info", f"{url}/scene.tif"]
+    code = f"from geoseg_cli.main import main\nsys.exit(main({words!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "/scene.tif" in asked
