@@ -15,7 +15,7 @@ COMMANDS = JOBS | {
     "predict with probabilities": JOBS["predict"],
     "predict with polygons": JOBS["predict"],
     "preview": "preview {0}/noise.tif -o out.png",
-    "sample": "sample {0}/classes.tif -n 20 -o out.gpkg",
+    "sample": "sample {0}/classes.tif -o out.gpkg",
     "suggest": "suggest {0}/noise.tif -m {0}/linear.safetensors --device cpu -o out.gpkg",
     "votes": "relabel vote {0}/classes.tif {0}/labels.tif -o out.tif",
     "run lengths": "relabel rle-encode {0}/classes.tif -o out.csv",
@@ -40,9 +40,8 @@ def test_the_second_is_refused(server, tmp_path, name):
 
 HOLD = """
 import sys, time
-from geoseg.geo.output_lock import writing
-    for path in sys.argv[1:]:
-        stack.enter_context(writing(path))
+from geoseg.geo.output_lock import writing_all
+with writing_all(sys.argv[1:]):
     print("held", flush=True)
     time.sleep(60)
 """
