@@ -65,22 +65,24 @@ def _place(length, chance):
 
 def meet(good, work, target, seed):
     """Spoil a file and run its command; what is wrong with the answer, or nothing."""
-    spoilt = mutate((good / target.file).read_bytes(), random.Random(f"{target.file} {seed}"))
-    shutil.copytree(good, work, dirs_exist_ok=True)
-    (work / target.file).write_bytes(spoilt)
+    whole = (good / target.file).read_bytes()
+    (work / target.file).write_bytes(mutate(whole, random.Random(f"{target.file} {seed}")))
     out, err = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main([*target.words.split(), "-q"])
     except BaseException:  # noqa: BLE001 - whatever it is, it is told
         return traceback.format_exc()
+    finally:
+        (work / target.file).write_bytes(whole)
     told = err.getvalue()
     if code not in FINE_CODES or "Traceback" in told or "defect of geoseg" in told:
         return f"exit {code}: {told}"
     if code == 1 and "out of memory" in told:
         return told
     left = [path for path in work.iterdir() if path.name.startswith(("out", ".geoseg"))]
-    problem = f"exit {code} left {left}" if code and left else ""
+    kept = [path for path in left if path.name.startswith(".geoseg-keep")]  # for --resume
+    problem = f"exit {code} left {left}" if code and len(left) > len(kept) else ""
     for path in left:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return problem

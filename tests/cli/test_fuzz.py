@@ -11,23 +11,23 @@ from safetensors.torch import load_file
 from geoseg.export import export
 
 TARGETS = {
-    "scene": (Target("scene.tif", "predict scene.tif -m model.safetensors -o out.tif"), 400),
-    "classes": (Target("classes.tif", "vectorize classes.tif -o out.gpkg"), 300),
-    "bundle": (Target("model.safetensors", "info model.safetensors"), 400),
-    "legend": (Target("legend.toml", "info legend.toml"), 300),
-    "style": (Target("style.qml", "info style.qml"), 150),
-    "config": (Target("train.toml", "train train.toml -o out --dry-run"), 150),
-    "vrt": (Target("scene.vrt", "info scene.vrt"), 200),
+    "scene": (Target("scene.tif", "predict scene.tif -m model.safetensors -o out.tif"), 150),
+    "classes": (Target("classes.tif", "vectorize classes.tif -o out.gpkg"), 60),
+    "bundle": (Target("model.safetensors", "info model.safetensors"), 500),
+    "legend": (Target("legend.toml", "info legend.toml"), 400),
+    "style": (Target("style.qml", "info style.qml"), 250),
+    "config": (Target("train.toml", "train train.toml -o out --dry-run"), 100),
+    "vrt": (Target("scene.vrt", "info scene.vrt"), 300),
     "labels": (
-        Target("roofs.gpkg", "evaluate classes.tif --labels roofs.gpkg --legend legend.toml "
-               "--label-field kind -o out"),
+        Target("roofs.gpkg", "tile scene.tif --labels roofs.gpkg --legend legend.toml "
+               "--label-field kind --size 16 -o out"),
         150,
     ),
-    "card": (Target("tiles/tileset.json", "info tiles"), 200),
-    "index": (Target("tiles/index.gpkg", "info tiles"), 150),
-    "list": (Target("tiles/train.txt", "info tiles"), 100),
-    "onnx": (Target("model.onnx", "info model.onnx"), 200),
-    "weights": (Target("weights.pt", "import weights.pt --arch linear -o out.safetensors"), 200),
+    "card": (Target("tiles/tileset.json", "info tiles"), 250),
+    "index": (Target("tiles/index.gpkg", "info tiles"), 200),
+    "list": (Target("tiles/train.txt", "info tiles"), 150),
+    "onnx": (Target("model.onnx", "info model.onnx"), 300),
+    "weights": (Target("weights.pt", "import weights.pt --arch linear -o out.safetensors"), 400),
 }  # fmt: skip
 VRT = """<VRTDataset rasterXSize="48" rasterYSize="40"><SRS>EPSG:32632</SRS>
 <GeoTransform>500000, 2, 0, 5400000, 0, -2</GeoTransform>
