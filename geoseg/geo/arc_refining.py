@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from geoseg.geo.arc_refining_guard import Corners, set_corner
 from geoseg.geo.arc_refining_removal import Chain, link, make_chain, remove_vertices
 from geoseg.geo.arc_refining_rounding import write_border
+from geoseg.geo.compiled import compiled
 
 Coords = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -65,7 +65,7 @@ class ArcRefining:
         return _refine(coords, offsets, closed, fixed, corners, (limit, self.rounds))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _refine(
     coords: Coords,
     offsets: Ints,
@@ -91,7 +91,7 @@ def _refine(
     return found[:size].copy(), ends
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _refine_arc(
     border: Coords,
     closed: bool,  # noqa: FBT001 - numba takes no names

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from geoseg.geo.compiled import compiled
 
 
 class Corners(NamedTuple):
@@ -34,26 +35,26 @@ class Triangle(NamedTuple):
     row2: int
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def set_corner(corners: Corners, col: int, row: int) -> None:
     """Count a corner of the lattice as a vertex."""
     corners.bits[row - corners.first_row, col >> 3] |= np.uint8(1 << (col & 7))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def clear_corner(corners: Corners, col: int, row: int) -> None:
     """Count a corner of the lattice as a vertex no more."""
     corners.bits[row - corners.first_row, col >> 3] &= np.uint8(255 ^ (1 << (col & 7)))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def twice_area(triangle: Triangle) -> int:
     """Signed area times two, in quarter pixels: positive where the border turns right on screen."""
     t = triangle
     return (t.col1 - t.col0) * (t.row2 - t.row0) - (t.col2 - t.col0) * (t.row1 - t.row0)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def holds_vertex(corners: Corners, triangle: Triangle) -> bool:
     """Whether a vertex lies in a triangle or on its sides, its own three points aside."""
     t = triangle
@@ -66,7 +67,7 @@ def holds_vertex(corners: Corners, triangle: Triangle) -> bool:
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _span(t: Triangle, row: int) -> tuple[int, int]:
     """First and last column of the lattice that a triangle covers in a row (in half pixels)."""
     left, right = 1 << 60, -(1 << 60)
@@ -75,7 +76,7 @@ def _span(t: Triangle, row: int) -> tuple[int, int]:
     return _widen(left, right, row, (t.col2, t.row2, t.col0, t.row0))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _widen(left: int, right: int, row: int, side: tuple[int, int, int, int]) -> tuple[int, int]:
     """Widen a span of lattice columns by where a row meets one side of a triangle."""
     col0, row0, col1, row1 = side
@@ -93,7 +94,7 @@ def _widen(left: int, right: int, row: int, side: tuple[int, int, int, int]) -> 
     return min(left, up), max(right, down)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _row_holds_vertex(corners: Corners, t: Triangle, row: int, left: int, right: int) -> bool:
     """Whether one of the corners from `left` to `right` is a vertex, the triangle's own aside."""
     line = corners.bits[row - corners.first_row]
@@ -115,7 +116,7 @@ def _row_holds_vertex(corners: Corners, t: Triangle, row: int, left: int, right:
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _is_own(t: Triangle, col: int, row: int) -> bool:
     return (
         (col == t.col0 and row == t.row0)

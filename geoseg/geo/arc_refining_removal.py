@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +18,7 @@ from geoseg.geo.arc_refining_guard import (
     holds_vertex,
     twice_area,
 )
+from geoseg.geo.compiled import compiled
 
 Ints = npt.NDArray[np.int64]
 
@@ -47,7 +47,7 @@ class Chain(NamedTuple):
     """Where in the heap each vertex stands; -1 where it does not."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def make_chain(length: int) -> Chain:
     """Room for borders of up to `length` vertices."""
     return Chain(
@@ -62,7 +62,7 @@ def make_chain(length: int) -> Chain:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def link(chain: Chain, count: int, closed: bool) -> None:  # noqa: FBT001 - numba knows no names
     """Join the first `count` vertices of a chain to a line, or to a ring."""
     for place in range(count):
@@ -72,7 +72,7 @@ def link(chain: Chain, count: int, closed: bool) -> None:  # noqa: FBT001 - numb
     chain.after[count - 1] = 0 if closed else -1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def remove_vertices(
     chain: Chain,
     count: int,
@@ -113,7 +113,7 @@ def remove_vertices(
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _least(chain: Chain, count: int, closed: bool) -> int:  # noqa: FBT001
     """How many vertices must remain, so that no ring becomes a line."""
     if closed:
@@ -123,7 +123,7 @@ def _least(chain: Chain, count: int, closed: bool) -> int:  # noqa: FBT001
     return 4 if is_loop else 2
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _triangle(chain: Chain, vertex: int) -> Triangle:
     before, after = chain.before[vertex], chain.after[vertex]
     return Triangle(
@@ -136,7 +136,7 @@ def _triangle(chain: Chain, vertex: int) -> Triangle:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _may_go(chain: Chain, vertex: int, count: int, closed: bool, corners: Corners) -> bool:  # noqa: FBT001
     """Whether a border may be led past a vertex."""
     triangle = _triangle(chain, vertex)
@@ -148,7 +148,7 @@ def _may_go(chain: Chain, vertex: int, count: int, closed: bool, corners: Corner
     return not holds_vertex(corners, triangle)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _may_be_straight(t: Triangle, area: int) -> bool:
     """Whether a border may become one straight line from end to end.
 
@@ -162,7 +162,7 @@ def _may_be_straight(t: Triangle, area: int) -> bool:
     return (area > 0) == (t.row0 < t.row2)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _weigh(chain: Chain, size: int, vertex: int, limit: int) -> int:
     """Find the area that goes with a vertex, and put it where it belongs in the heap.
 
@@ -183,7 +183,7 @@ def _weigh(chain: Chain, size: int, vertex: int, limit: int) -> int:
     return size
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _take(chain: Chain, size: int, vertex: int) -> int:
     """Take a vertex out of the heap; how many it has then."""
     place = chain.places[vertex]
@@ -197,20 +197,20 @@ def _take(chain: Chain, size: int, vertex: int) -> int:
     return size
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _put(chain: Chain, place: int, vertex: int) -> None:
     chain.heap[place] = vertex
     chain.places[vertex] = place
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _goes_first(chain: Chain, one: int, other: int) -> bool:
     if chain.areas[one] != chain.areas[other]:
         return bool(chain.areas[one] < chain.areas[other])
     return bool(chain.ties[one] < chain.ties[other])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _rise(chain: Chain, place: int) -> None:
     vertex = chain.heap[place]
     while place > 0:
@@ -222,7 +222,7 @@ def _rise(chain: Chain, place: int) -> None:
     _put(chain, place, vertex)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _sink(chain: Chain, size: int, place: int) -> None:
     vertex = chain.heap[place]
     while 2 * place + 1 < size:

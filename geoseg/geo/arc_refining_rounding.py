@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from geoseg.geo.arc_refining_guard import Corners, Triangle, holds_vertex
 from geoseg.geo.arc_refining_removal import Chain
+from geoseg.geo.compiled import compiled
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def write_border(
     chain: Chain, first: int, rounds: int, corners: Corners, found: npt.NDArray[np.float64]
 ) -> int:
@@ -43,7 +43,7 @@ def write_border(
     return size
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _bend(chain: Chain, vertex: int) -> Triangle:
     """A vertex and the middles of the sides that it joins."""
     cols, rows = chain.cols, chain.rows
@@ -58,12 +58,12 @@ def _bend(chain: Chain, vertex: int) -> Triangle:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _is_free(chain: Chain, vertex: int, corners: Corners) -> bool:
     return not holds_vertex(corners, _bend(chain, vertex))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _write_bend(bend: Triangle, rounds: int, found: npt.NDArray[np.float64]) -> None:
     """Write the corners that remain of a bend after cutting `rounds` times.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,11 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
+from numba.core.event import Event, Listener, register
 
 from geoseg.geo.user_cache import cache_folder
+
+logger = logging.getLogger(__name__)
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -66,6 +70,26 @@ def _own_folder() -> Iterator[bool]:
         yield True
     finally:
         settings.CACHE_DIR = named
+
+
+class _News(Listener):
+    """Tells once why nothing seems to happen: what was kept is loaded without an event."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def on_start(self, event: Event) -> None:
+        """Compiling begins."""
+        function = event.data["dispatcher"].py_func
+        if not self._is_told and function.__module__.startswith("geoseg."):
+            self._is_told = True
+            logger.info("compiling for this machine, as after each update; it may take a minute")
+
+    def on_end(self, event: Event) -> None:
+        """Compiling has ended."""
+
+
+register("numba:compile", _News())  # type: ignore[no-untyped-call]
 
 
 @cache

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import shapely
+
+from geoseg.geo.compiled import compiled
 
 Floats = npt.NDArray[np.float64]
 Offsets = npt.NDArray[np.int64]
@@ -63,7 +64,7 @@ def encode_geometries(geometries: npt.NDArray[Any]) -> pa.Array:
     return pa.array(shapely.to_wkb(multi, flavor="iso", byte_order=1), pa.large_binary())
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _encode(
     data: Bytes, places: Offsets, words: Bytes, rings: Offsets, polygons: Offsets, features: Offsets
 ) -> None:
@@ -81,13 +82,13 @@ def _encode(
                 place += end - begin
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _put_header(data: Bytes, place: int, kind: int, parts: int) -> int:
     data[place] = 1  # little-endian, as the machines are
     return _put_number(data, _put_number(data, place + 1, kind), parts)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _put_number(data: Bytes, place: int, number: int) -> int:
     for byte in range(4):
         data[place + byte] = (number >> (8 * byte)) & 255

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from geoseg.geo.compiled import compiled
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -19,7 +20,7 @@ _TRIMMED = 0.1
 """Share of a side at either end that is not looked at: corners are round in rasters."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def find_corners(ring: Floats, tolerance: float) -> Places:
     """Places of the vertices that tell the shape of a ring.
 
@@ -50,7 +51,7 @@ def find_corners(ring: Floats, tolerance: float) -> Places:
     return np.flatnonzero(kept)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _furthest(ring: Floats, x: float, y: float) -> int:
     # Loops, here and elsewhere: sums of whole arrays take numba far longer to compile.
     best, place = -1.0, 0
@@ -61,7 +62,7 @@ def _furthest(ring: Floats, x: float, y: float) -> int:
     return place
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _furthest_between(ring: Floats, start: int, first: int, last: int) -> tuple[int, float]:
     """The vertex furthest from the straight line between two, counted from `start`."""
     count = len(ring)
@@ -80,7 +81,7 @@ def _furthest_between(ring: Floats, start: int, first: int, last: int) -> tuple[
     return place, best
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def find_direction(ring: Floats, corners: Places) -> tuple[float, float]:
     """The direction that a ring's sides have in common, up to right angles.
 
@@ -119,20 +120,20 @@ def find_direction(ring: Floats, corners: Places) -> tuple[float, float]:
     return rough + shift / max(total, 1e-300), agreement
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _off(direction: float, rough: float) -> float:
     """How far a direction is from another, up to right angles."""
     quarter = math.pi / 2
     return (direction - rough + quarter / 2) % quarter - quarter / 2
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _chord(ring: Floats, corners: Places, side: int) -> tuple[float, float]:
     one, other = ring[corners[side]], ring[corners[(side + 1) % len(corners)]]
     return other[0] - one[0], other[1] - one[1]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _fitted(ring: Floats, corners: Places, side: int) -> float:
     """Direction of the line fitted to the middles of a side's steps, each by its length."""
     x, y = _chord(ring, corners, side)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from geoseg.geo.compiled import compiled
 
 Floats = npt.NDArray[np.float64]
 Longs = npt.NDArray[np.int64]
 Side = tuple[float, float, float, float]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def shared_area(some: Floats, some_rings: Longs, others: Floats, other_rings: Longs) -> float:
     """The area that two polygons share.
 
@@ -36,12 +37,12 @@ def shared_area(some: Floats, some_rings: Longs, others: Floats, other_rings: Lo
     return abs(total)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _side(coords: Floats, place: int) -> Side:
     return coords[place, 0], coords[place, 1], coords[place + 1, 0], coords[place + 1, 1]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _under_both(one: Side, other: Side) -> float:
     """The area above zero under two sides, negative if just one of them leads back.
 
@@ -64,6 +65,6 @@ def _under_both(one: Side, other: Side) -> float:
     return area if (one[0] < one[2]) == (other[0] < other[2]) else -area
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _height(side: Side, x: float) -> float:
     return side[1] + (x - side[0]) / (side[2] - side[0]) * (side[3] - side[1])

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from geoseg.geo.compiled import compiled
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def rebuild(ring: Floats, corners: Places, angle: float, shortest: float) -> Floats:
     """Rebuild a ring of walls at right angles.
 
@@ -40,7 +41,7 @@ def rebuild(ring: Floats, corners: Places, angle: float, shortest: float) -> Flo
     return turn(_meet(positions, lying), angle)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def turn(coords: Floats, angle: float) -> Floats:
     """Turn vertices (n, 2) around the origin by radians."""
     cosine, sine = math.cos(angle), math.sin(angle)
@@ -52,13 +53,13 @@ def turn(coords: Floats, angle: float) -> Floats:
     return turned
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _is_lying(ring: Floats, corners: Places, side: int) -> bool:
     one, other = ring[corners[side]], ring[corners[(side + 1) % len(corners)]]
     return bool(abs(other[0] - one[0]) >= abs(other[1] - one[1]))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _raise_walls(ring: Floats, corners: Places) -> tuple[Floats, Floats, bool]:
     """Join sides to walls that lie and stand in turn.
 
@@ -88,7 +89,7 @@ def _raise_walls(ring: Floats, corners: Places) -> tuple[Floats, Floats, bool]:
     return positions[:walls], lengths[:walls], lying
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _stand(ring: Floats, ends: tuple[int, int], along: int) -> tuple[float, float]:
     """Where a wall stands that keeps the area under a piece of the ring, and how long it is."""
     count = len(ring)
@@ -104,7 +105,7 @@ def _stand(ring: Floats, ends: tuple[int, int], along: int) -> tuple[float, floa
     return area / length, length
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _drop_short(
     positions: Floats,
     lengths: Floats,
@@ -132,7 +133,7 @@ def _drop_short(
     return positions, lengths, lying
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _shortest(positions: Floats, lengths: Floats) -> tuple[int, float]:
     """The wall that leads least far forward between its neighbours, and how far."""
     best, found = 0, math.inf
@@ -145,7 +146,7 @@ def _shortest(positions: Floats, lengths: Floats) -> tuple[int, float]:
     return best, found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _join(positions: Floats, lengths: Floats, before: int, after: int) -> None:
     """Make one wall of two: where both stand on average, or of two that turn back the longer."""
     one, other = lengths[before], lengths[after]
@@ -156,7 +157,7 @@ def _join(positions: Floats, lengths: Floats, before: int, after: int) -> None:
     lengths[before] = one + other
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _meet(positions: Floats, lying: bool) -> Floats:  # noqa: FBT001
     """The closed ring of the points where walls cross the next ones."""
     count = len(positions)
@@ -170,7 +171,7 @@ def _meet(positions: Floats, lying: bool) -> Floats:  # noqa: FBT001
     return ring
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _rectangle(ring: Floats) -> Floats:
     """The box around a ring, shrunk to the ring's area; running as the ring does."""
     area = 0.0

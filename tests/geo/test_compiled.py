@@ -18,10 +18,10 @@ print(labels.tolist(), numba.config.CACHE_DIR)
 """
 
 
-def run(home, **environ):
+def run(home, code=CODE, **environ):
     kept = {k: v for k, v in os.environ.items() if k not in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(CODE)],
+        [sys.executable, "-c", textwrap.dedent(code)],
         env={**kept, "HOME": str(home), **environ},
         capture_output=True,
         text=True,
@@ -65,3 +65,10 @@ def test_a_folder_that_the_user_named_is_used(tmp_path):
     assert run(tmp_path, NUMBA_CACHE_DIR=named).endswith(named)
     assert any((tmp_path / "named").rglob("*.nbi"))
     assert not kept_in(tmp_path)
+
+
+def test_compiling_is_told_once_and_loading_is_not(tmp_path):
+    code = "import logging\nlogging.basicConfig(level=20, stream=__import__('sys').stdout)" + CODE
+    first, second = run(tmp_path, code=code), run(tmp_path, code=code)
+    assert first.count("compiling for this machine") == 1
+    assert "compiling" not in second
