@@ -17,13 +17,10 @@ import shapely
 from geoseg.geo.grid import Grid
 from geoseg.geo.measures import pixel_sides
 from geoseg.geo.polygon_batch import PolygonBatch
-from geoseg.geo.regularizing import regularize
+from geoseg.geo.regularizing import FURTHEST, regularize
 
 HIGHEST = 2048
 """Rows; outlines of more are no buildings: they stay as they are, and nobody looks at them."""
-
-_REACH = 64
-"""Rows beyond which a rebuilt outline does not leave the rectangle around what it was."""
 
 _STEP = 2048
 """Rows by which outlines are taken together: what is around them is looked at each time."""
@@ -40,16 +37,18 @@ def regularized(batches: Iterable[PolygonBatch], grid: Grid) -> Iterator[Polygon
         The same polygons in the same order with other outlines.
     """
     scale = _scale(grid)
+    # Two rebuilt outlines may meet that have both left the rectangles around what they were.
+    apart = HIGHEST + 2 * FURTHEST / scale[1]
     waiting, around, done = _Held.none(), _Held.none(), -_STEP
     for batch in batches:
         waiting = waiting.joined(_Held.of(batch, scale))
-        until = int(waiting.bottoms[-1]) - HIGHEST - _REACH
+        until = waiting.bottoms[-1] - apart
         if until - done < _STEP:
             continue
         ready = waiting.bottoms <= until
         yield from _rebuilt(waiting, ready, around, scale)
         # Those to come begin no further up than this.
-        top = until - HIGHEST - _REACH
+        top = until - apart
         past = around.joined(waiting.taken(ready & (waiting.heights <= HIGHEST)))
         around, waiting, done = past.taken(past.bottoms >= top), waiting.taken(~ready), until
     yield from _rebuilt(waiting, np.ones(len(waiting.bottoms), bool), around, scale)

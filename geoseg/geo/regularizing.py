@@ -14,11 +14,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import shapely
 
+from geoseg.geo.compiled import compiled
 from geoseg.geo.regularizing_direction import find_corners, find_direction
 from geoseg.geo.regularizing_overlap import shared_area
 from geoseg.geo.regularizing_walls import rebuild
@@ -46,6 +46,9 @@ far to make walls, and the shortest wall."""
 ROUGHEST = 0.08
 """How far corners must stand out at most to tell a direction, by the side of a square as large as
 the outline's box: circles seen too roughly are squares."""
+
+FURTHEST = 64.0
+"""Pixels by which a rebuilt outline may leave the box around what it was."""
 
 WALL_PRICE = 4.0
 """Pixels of area by which an outline must come closer to what it was for each wall more."""
@@ -98,7 +101,8 @@ def _closest(parts: Polygons, resolution: float) -> tuple[Polygons, Floats]:
         counts = np.diff(ends[shells])
         ground = walls * resolution + np.repeat(origins, counts, axis=0)
         attempts = shapely.from_ragged_array(shapely.GeometryType.POLYGON, ground, (ends, shells))
-        usable = np.flatnonzero((agreements >= LEAST_AGREEMENT) & shapely.is_valid(attempts))
+        is_usable = (agreements >= LEAST_AGREEMENT) & shapely.is_valid(attempts)
+        usable = np.flatnonzero(is_usable & _is_near(attempts, parts, FURTHEST * resolution))
         shared = _shared_areas((moved, rings, shells), (walls, ends, shells), usable)
         after = shapely.area(attempts[usable]) / resolution**2
         iou = shared / (before[usable] + after - shared)
@@ -109,7 +113,14 @@ def _closest(parts: Polygons, resolution: float) -> tuple[Polygons, Floats]:
     return best, ious
 
 
-@numba.njit(cache=True, nogil=True)
+def _is_near(attempts: Polygons, parts: Polygons, distance: float) -> npt.NDArray[np.bool_]:
+    """Whether attempts stay within a distance of the boxes around what they were."""
+    beyond = (shapely.bounds(attempts) - shapely.bounds(parts)) * (-1, -1, 1, 1)
+    near: npt.NDArray[np.bool_] = beyond.max(axis=1) <= distance
+    return near
+
+
+@compiled
 def _rebuild_all(
     coords: Floats, rings: Longs, shells: Longs, detail: tuple[float, float, float]
 ) -> tuple[Floats, Longs, Floats]:
@@ -139,12 +150,12 @@ def _rebuild_all(
     return found[:size].copy(), ends, agreements
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _box_area(ring: Floats) -> float:
     return float(np.ptp(ring[:, 0]) * np.ptp(ring[:, 1]))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _shared_areas(
     some: tuple[Floats, Longs, Longs], others: tuple[Floats, Longs, Longs], chosen: Longs
 ) -> Floats:

@@ -224,3 +224,14 @@ def test_rings_that_would_cross_are_left_alone(monkeypatch):
     raw = blobs(8)
     found = regularize(raw)
     assert shapely.is_valid(found).all() and overlapping(found) < 1e-6
+
+
+def test_no_outline_is_led_far_off():
+    """A square of 1200 pixels on its corner, cut off: its walls would meet 265 pixels off."""
+    rows, cols = np.indices((1500, 1750)) - 872
+    diamond = (abs(rows + 20) + abs(cols) < 849) & (rows < 500)
+    found = rasterio.features.shapes(diamond.astype(np.uint8), diamond)
+    outline = max((shapely.geometry.shape(shape) for shape, _ in found), key=lambda s: s.area)
+    rebuilt = regularize(np.array([outline]))[0]
+    off = np.abs(np.array(rebuilt.bounds) - outline.bounds).max()
+    assert off <= regularizing.FURTHEST
