@@ -185,6 +185,8 @@ class _Survey:
         self._views, self.own, self.sums, self._area = views, own, sums, area
         self.pixels = np.zeros(len(sums.sums) - _FIRST_CLASS)
         """(C,) pixels of each class that the map shows in all."""
+        self.labelled = np.zeros_like(self.pixels)
+        """(C,) pixels of each class that it shows where there are labels."""
 
     @classmethod
     def of(
@@ -229,6 +231,7 @@ class _Survey:
                 own = [(classes[0] == value) & valid for value in legend.values]
                 self.sums.add(row, col, [np.where(valid, values, 0), valid, labelled, *own])
                 self.pixels += [layer.sum() for layer in own]
+                self.labelled += [(layer & labelled).sum() for layer in own]
                 task.advance(valid.size)
 
     def window(self, index: int) -> tuple[int, int, int, int]:
@@ -251,8 +254,7 @@ def _choose(
         classes=np.concatenate([part.classes for part in parts]),
         labelled=np.concatenate([part.labelled for part in parts]),
     )
-    shown = np.sum([s.pixels * _metres(s.own.grid) ** 2 for s in surveys], axis=0)
-    chosen = choose(candidates, options.count, shown)
+    chosen = choose(candidates, options.count, _known(surveys, side))
     if not chosen:
         raise SceneError(
             surveys[0].own.path,
@@ -278,6 +280,16 @@ def _choose(
             )
         )
     return places
+
+
+def _known(surveys: Sequence[_Survey], side: float) -> npt.NDArray[np.float64]:
+    """(C,) ground of each class that labels show; without any, one place as the whole map is."""
+    areas = np.array([_metres(survey.own.grid) ** 2 for survey in surveys])
+    known: npt.NDArray[np.float64] = areas @ np.stack([survey.labelled for survey in surveys])
+    if known.any():
+        return known
+    shown: npt.NDArray[np.float64] = areas @ np.stack([survey.pixels for survey in surveys])
+    return shown / max(shown.sum(), 1) * side**2
 
 
 def _candidates(number: int, survey: _Survey, options: SuggestOptions) -> Candidates:

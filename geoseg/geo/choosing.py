@@ -61,7 +61,7 @@ class Choice:
 
 
 def choose(
-    candidates: Candidates, count: int, known: npt.NDArray[np.float64], *, reach: float = 2.0
+    candidates: Candidates, count: int, known: npt.NDArray[np.float64], *, reach: float = 1.0
 ) -> list[Choice]:
     """Choose places one after the other, each with all before it in mind.
 
@@ -72,7 +72,7 @@ def choose(
     Args:
         candidates: Where to choose from.
         count: How many at most.
-        known: (C,) ground of each class that is labelled, or that the map shows in all.
+        known: (C,) ground of each class that is labelled already.
         reach: Sides of a place within which another is of little news.
 
     Returns:

@@ -45,7 +45,7 @@ def test_a_rare_class_counts_for_more():
 def test_ground_beside_labels_is_of_little_news():
     chosen = choose(lattice(1, 9, labelled=[0]), 1, np.array([50, 50]))
     assert chosen[0].index == 8
-    assert chosen[0].novelty == pytest.approx(1 - np.exp(-8 / 2))
+    assert chosen[0].novelty == pytest.approx(1 - np.exp(-8))
 
 
 def test_places_spread():
