@@ -27,7 +27,7 @@ def check_vector(path: str) -> None:
     Raises:
         LabelError: If it is such a file, or holds one.
     """
-    if is_remote(path) or Path(path).is_dir():
+    if is_remote(path) or Path(path).is_dir() or not Path(path).exists():
         return
     if not Path(path).is_file():
         raise LabelError(path, "is a device or pipe", "Write it to a file first")
