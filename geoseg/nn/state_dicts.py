@@ -112,12 +112,12 @@ def _read_pickle(path: Path) -> object:
 
 def _check_archive(path: Path) -> None:
     """Refuse archives that `torch.save` does not write: small files may grow without end."""
-    if not zipfile.is_zipfile(path):
-        return
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise BundleError(path, f"is damaged ({_first_line(error)})", "Copy it again") from error
     if any(entry.filename.endswith("/constants.pkl") for entry in entries):
         raise BundleError(path, "is a TorchScript program, not weights", _ALONE)
