@@ -106,7 +106,7 @@ def open_dataset(
                 _check_overviews(path, dataset)
             # GDAL looks for masks when first asked, and outside of an Env it would print on stderr
             # what it finds odd in a damaged file.
-            _ = dataset.mask_flag_enums
+            _ = dataset.mask_flag_enums, dataset.colorinterp
             return dataset
     except GDAL_ERRORS as error:
         raise SceneError(
