@@ -33,6 +33,9 @@ VECTOR_SUFFIXES = (
 )
 """Suffixes by which a file is first taken for a vector file."""
 
+_BROKEN = (DataSourceError, DataLayerError, shapely.GEOSException, UnicodeDecodeError)
+"""What comes of damaged files."""
+
 _STYLE_LAYER = "layer_styles"
 
 
@@ -161,7 +164,7 @@ def vector_layers(path: str) -> list[str]:
     try:
         with quiet_ogr(path):
             layers = pyogrio.list_layers(path)
-    except DataSourceError:
+    except (DataSourceError, UnicodeDecodeError):
         return []
     return [str(name) for name, kind in layers if kind is not None and name != _STYLE_LAYER]
 
@@ -177,7 +180,7 @@ def _read_layer(
                 if column not in fields:
                     raise _no_field(path, column, fields)
             frame = pyogrio.read_dataframe(path, layer=layer, columns=columns)
-    except (DataSourceError, DataLayerError, shapely.GEOSException) as error:
+    except _BROKEN as error:
         raise LabelError(
             path, f"cannot be read ({_first_line(error)})", "Restore the file"
         ) from error
