@@ -30,8 +30,9 @@ DRIVERS = ["GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "ENVI", "AAIGrid
 """Drivers that may look at a local file, the first alone at a remote one; a VRT is taken for one
 by its suffix only."""
 
-GDAL_ERRORS = (RasterioError, CPLE_BaseError)
-"""What GDAL's refusals arrive as: some of them leave rasterio unwrapped."""
+GDAL_ERRORS = (RasterioError, CPLE_BaseError, UnicodeDecodeError)
+"""What GDAL's refusals arrive as: some of them leave rasterio unwrapped, and of some it cannot
+read the text, where that quotes what is in the file."""
 
 # rasterio silences this one for itself while it burns polygons, but `catch_warnings` is not safe
 # across threads: what one thread restores, another misses. Plain images are told by errors here.
