@@ -289,7 +289,7 @@ def _known(surveys: Sequence[_Survey], side: float) -> npt.NDArray[np.float64]:
     if known.any():
         return known
     shown: npt.NDArray[np.float64] = areas @ np.stack([survey.pixels for survey in surveys])
-    return shown / max(shown.sum(), 1) * side**2
+    return np.asarray(shown / max(shown.sum(), 1) * side**2, np.float64)
 
 
 def _candidates(number: int, survey: _Survey, options: SuggestOptions) -> Candidates:

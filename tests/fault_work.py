@@ -154,7 +154,8 @@ def content(path):
     with sqlite3.connect(path) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()
-    meta, _, geometry, columns = pyogrio.raw.read(path, layer="segments")
+    layer = pyogrio.list_layers(path)[0][0]  # styles come behind
+    meta, _, geometry, columns = pyogrio.raw.read(path, layer=layer)
     rows = [list(map(repr, column.tolist())) for column in columns]
     return repr((list(meta["fields"]), geometry.tolist(), rows))
 

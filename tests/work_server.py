@@ -55,9 +55,16 @@ def run(argv, cwd, log, kill_after=None, number=0, patience=240.0, await_file=No
     seconds that it may take in all; `faults` go to `work`.
     """
     Path(log).unlink(missing_ok=True)
+    # A pipe, for which no limit of the size of files holds.
+    source, target = os.pipe()
     pid = os.fork()
     if pid == 0:
-        work(argv, cwd, log, **faults)
+        os.close(source)
+        work(argv, cwd, log, target, **faults)
+    os.close(target)
+    said = bytearray()
+    listener = threading.Thread(target=listen, args=(source, said), daemon=True)
+    listener.start()
     while not Path(log).exists():
         time.sleep(0.001)
     start = began = time.monotonic()
@@ -84,17 +91,26 @@ def run(argv, cwd, log, kill_after=None, number=0, patience=240.0, await_file=No
         else:
             time.sleep(0.002)
     ended = time.monotonic()
+    # Who was killed ends nobody: its workers look for it every five seconds.
+    left = left_of(pid, 30 if status == -signal.SIGKILL else 2)
+    listener.join(5)
     return {
         "code": status,
         "seconds": ended - began,
         "ending": None if signalled is None else ended - signalled,
-        # Who was killed ends nobody: its workers look for it every five seconds.
-        "left": left_of(pid, 30 if status == -signal.SIGKILL else 2),
-        "log": Path(log).read_text(errors="replace"),
+        "left": left,
+        "log": said.decode(errors="replace"),
     }
 
 
-def work(argv, cwd, log, largest=None, fail_at=None, count=None):
+def listen(source, said):
+    """Take what is said until nobody is left to say more."""
+    while part := os.read(source, 65536):
+        said.extend(part)
+    os.close(source)
+
+
+def work(argv, cwd, log, target, largest=None, fail_at=None, count=None):
     """Be the command; never returns.
 
     `largest` are the bytes that a file may have. From write number `fail_at` on (0: none) to a file
@@ -104,10 +120,14 @@ def work(argv, cwd, log, largest=None, fail_at=None, count=None):
 
     os.setsid()
     os.chdir(cwd)
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+    # Those of the server know that they can be sought in, if they can.
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - until the process ends
+    sys.stderr = open(2, "w", closefd=False, buffering=1)  # noqa: SIM115
+    Path(log).touch()  # it has begun
     sys.argv = ["geoseg", *argv]
     if largest is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
@@ -121,6 +141,7 @@ def work(argv, cwd, log, largest=None, fail_at=None, count=None):
     except BaseException as error:  # noqa: BLE001 - told, whatever it is
         os.write(2, f"escaped: {error!r}\n".encode())
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
         threading._shutdown()  # as the interpreter does in the end
         atexit._run_exitfuncs()

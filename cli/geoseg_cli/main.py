@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGINT, _interrupt)
         end_in_time((_terminate, _interrupt, _ignore))
     try:
-        with _remote_as_typed(words):
+        with _remote_as_typed(words), _callbacks_silenced(debug=debug):
             result = group.main(words, prog_name="geoseg", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -203,6 +203,21 @@ def _remote_as_typed(words: Sequence[str]) -> Iterator[None]:
             yield
         finally:
             del os.environ[_ONLY_REMOTE]
+
+
+@contextmanager
+def _callbacks_silenced(*, debug: bool) -> Iterator[None]:
+    """Keep from stderr what rasterio fails at while GDAL tells it of an error in a damaged file.
+
+    The error itself arrives by its own way; this is of text in it that is no UTF-8.
+    """
+    before = sys.unraisablehook
+    if not debug:
+        sys.unraisablehook = lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - as signal wants
