@@ -13,20 +13,16 @@ import numpy as np
 import numpy.typing as npt
 from pyproj import CRS, Transformer
 from rasterio.windows import Window
-from shapely.geometry.base import BaseGeometry
 
 from geoseg.engine.area import hide_outside
 from geoseg.engine.crew import Crew
 from geoseg.engine.ensemble import Ensemble, SceneViews
 from geoseg.engine.options import PredictOptions
-from geoseg.engine.scene_job import SceneJob
 from geoseg.engine.scene_run import SceneRun
-from geoseg.engine.strips import Hide
-from geoseg.engine.targets import Targets
-from geoseg.engine.uncertainty import UNCERTAINTY_SCALE, Measure
+from geoseg.engine.survey import FIRST_CLASS, Survey, metres
+from geoseg.engine.uncertainty import Measure
 from geoseg.errors import ConfigError, SceneError
 from geoseg.geo.choosing import Candidates, Choice, choose
-from geoseg.geo.geometry import burn
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.output_lock import writing
@@ -34,9 +30,6 @@ from geoseg.geo.outputs import check_output
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.polygon_files import write_polygons
 from geoseg.geo.polygon_formats import polygon_driver
-from geoseg.geo.raster import Scene
-from geoseg.geo.vector import read_area
-from geoseg.geo.window_sums import WindowSums
 from geoseg.nn.open_model import open_model
 from geoseg.progress import Progress
 
@@ -48,9 +41,6 @@ _MOST_LABELLED = 0.1
 """Share of a place that may be labelled already."""
 
 _LAYER = "places"
-
-_FIRST_CLASS = 3
-"""Layer of the first class; before it come doubt, valid and labelled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +120,8 @@ def suggest(
         scenes: Files, globs, folders, URLs or `@list.txt`.
         bundles: A model, or several of the same classes.
         output: Polygon file (`.gpkg` for QGIS): layer `places` with `rank`, `score`, `doubt`,
-            `rarity`, `novelty`, `class_name`, `scene`, `row`, `col`, in the first scene's CRS.
+            `strangeness`, `rarity`, `novelty`, `class_name`, `scene`, `row`, `col`, in the CRS of
+            the first scene.
         options: What is chosen.
         progress: Where to tell how far it is.
 
@@ -164,7 +155,7 @@ def suggest(
         ensemble = Ensemble([open_model(str(name)) for name in names], how)
         views = [ensemble.look_at(path) for path in paths]
         side = options.size or _window_side(views[0])
-        surveys = [_Survey.of(each, ensemble.legend, side, options.labelled) for each in views]
+        surveys = [Survey.of(each, ensemble.legend, side, options.labelled) for each in views]
         crew = Crew(ensemble, how)
         hides = hide_outside(how.aoi, [survey.own for survey in surveys])
         for survey, hide in zip(surveys, hides, strict=True):
@@ -176,73 +167,8 @@ def suggest(
     return places
 
 
-class _Survey:
-    """One scene, and the sums over its places."""
-
-    def __init__(
-        self, views: SceneViews, own: Scene, sums: WindowSums, area: BaseGeometry | None
-    ) -> None:
-        self._views, self.own, self.sums, self._area = views, own, sums, area
-        self.pixels = np.zeros(len(sums.sums) - _FIRST_CLASS)
-        """(C,) pixels of each class that the map shows in all."""
-        self.labelled = np.zeros_like(self.pixels)
-        """(C,) pixels of each class that it shows where there are labels."""
-
-    @classmethod
-    def of(
-        cls, views: SceneViews, legend: Legend, side: float, labelled: str | Path | None
-    ) -> _Survey:
-        """A scene with places of `side` metres (pixels without a CRS), yet to be looked at."""
-        own = Scene.open(views.scene.path, replace(views.scene.options, resolution=None))
-        size = max(round(side / _metres(own.grid)), 1)
-        area = None if labelled is None else read_area(str(labelled), own.grid.crs)
-        layers = _FIRST_CLASS + legend.count
-        return cls(views, own, WindowSums(own.grid.shape, size, max(size // 2, 1), layers), area)
-
-    def job(self, hide: Hide) -> SceneJob:
-        """What is to be predicted; nothing is written, so that no target is ever made."""
-        return SceneJob(
-            views=self._views,
-            own=self.own,
-            hide=hide,
-            targets=Targets(
-                classes=Path("classes.tif"),
-                probabilities=None,
-                polygons=None,
-                uncertainty=Path("uncertainty.tif"),
-            ),
-            settings={},
-            replaceable=frozenset(),
-        )
-
-    def look(self, run: SceneRun, legend: Legend, measure: Measure, progress: Progress) -> None:
-        """Predict the scene and add up what is seen."""
-        height, width = self.own.grid.shape
-        with progress.task(Path(self.own.path).name, height * width, "px") as task:
-            for window, (classes, doubt), valid in run.product_rows():
-                row, col = int(window.row_off), int(window.col_off)
-                values = doubt[0] * UNCERTAINTY_SCALE
-                if measure == "margin":
-                    values = 1 - values
-                labelled = np.zeros_like(valid)
-                if self._area is not None:
-                    grid = self.own.grid.crop(window)
-                    labelled = burn([(self._area, 1)], grid, fill=0, dtype="uint8") > 0
-                own = [(classes[0] == value) & valid for value in legend.values]
-                self.sums.add(row, col, [np.where(valid, values, 0), valid, labelled, *own])
-                self.pixels += [layer.sum() for layer in own]
-                self.labelled += [(layer & labelled).sum() for layer in own]
-                task.advance(valid.size)
-
-    def window(self, index: int) -> tuple[int, int, int, int]:
-        """First row, first column, height and width of a place."""
-        row, col = divmod(index, len(self.sums.cols))
-        top, left = int(self.sums.rows[row]), int(self.sums.cols[col])
-        return top, left, self.sums.height, self.sums.width
-
-
 def _choose(
-    surveys: Sequence[_Survey], legend: Legend, side: float, options: SuggestOptions
+    surveys: Sequence[Survey], legend: Legend, side: float, options: SuggestOptions
 ) -> list[Place]:
     parts = [_candidates(number, survey, options) for number, survey in enumerate(surveys)]
     grids = [survey.own.grid for survey in surveys]
@@ -251,6 +177,7 @@ def _choose(
         corners=np.concatenate([part.corners for part in parts]),
         centres=np.concatenate(_plane(grids, [part.centres for part in parts])) / side,
         doubt=np.concatenate([part.doubt for part in parts]),
+        looks=np.concatenate([part.looks for part in parts]),
         classes=np.concatenate([part.classes for part in parts]),
         labelled=np.concatenate([part.labelled for part in parts]),
     )
@@ -282,9 +209,9 @@ def _choose(
     return places
 
 
-def _known(surveys: Sequence[_Survey], side: float) -> npt.NDArray[np.float64]:
+def _known(surveys: Sequence[Survey], side: float) -> npt.NDArray[np.float64]:
     """(C,) ground of each class that labels show; without any, one place as the whole map is."""
-    areas = np.array([_metres(survey.own.grid) ** 2 for survey in surveys])
+    areas = np.array([metres(survey.own.grid) ** 2 for survey in surveys])
     known: npt.NDArray[np.float64] = areas @ np.stack([survey.labelled for survey in surveys])
     if known.any():
         return known
@@ -292,20 +219,22 @@ def _known(surveys: Sequence[_Survey], side: float) -> npt.NDArray[np.float64]:
     return np.asarray(shown / max(shown.sum(), 1) * side**2, np.float64)
 
 
-def _candidates(number: int, survey: _Survey, options: SuggestOptions) -> Candidates:
+def _candidates(number: int, survey: Survey, options: SuggestOptions) -> Candidates:
     sums = survey.sums
-    doubt, valid, labelled = (layer.ravel() for layer in sums.sums[:_FIRST_CLASS])
+    doubt, valid, labelled = (layer.ravel() for layer in sums.sums[:FIRST_CLASS])
     rows, cols = (axis.ravel() for axis in np.meshgrid(sums.rows, sums.cols, indexing="ij"))
+    classes = sums.sums[FIRST_CLASS : FIRST_CLASS + len(survey.pixels)]
     pixels = sums.height * sums.width
     enough = valid >= max(options.min_valid * pixels, 1)
-    area = _metres(survey.own.grid) ** 2  # pixels of unlike scenes count by their ground
+    area = metres(survey.own.grid) ** 2  # pixels of unlike scenes count by their ground
     middles = np.stack([cols + sums.width / 2, rows + sums.height / 2], axis=1)
     return Candidates(
         scene=np.full(len(rows), number),
         corners=np.stack([rows / sums.height, cols / sums.width], axis=1),
         centres=middles,
         doubt=np.where(enough, doubt / pixels, 0),
-        classes=sums.sums[_FIRST_CLASS:].reshape(len(survey.pixels), -1).T * area,
+        looks=survey.looks(),
+        classes=classes.reshape(len(survey.pixels), -1).T * area,
         labelled=labelled > _MOST_LABELLED * pixels,
     )
 
@@ -342,11 +271,7 @@ _APART = 1e9
 def _window_side(views: SceneViews) -> float:
     """Metres (pixels without a CRS) of ground under a window of the first model."""
     view = views.views[0]
-    return view.layout.window * _metres(views.scene.grid) / view.zoom
-
-
-def _metres(grid: Grid) -> float:
-    return grid.ground_resolution() if grid.is_georeferenced else 1.0
+    return view.layout.window * metres(views.scene.grid) / view.zoom
 
 
 def _wkt(grid: Grid) -> str | None:
@@ -367,6 +292,7 @@ def _frame(places: Sequence[Place], grids: Sequence[Grid]) -> geopandas.GeoDataF
             "rank": [place.rank for place in places],
             "score": [place.choice.score for place in places],
             "doubt": [place.choice.doubt for place in places],
+            "strangeness": [place.choice.strangeness for place in places],
             "rarity": [place.choice.rarity for place in places],
             "novelty": [place.choice.novelty for place in places],
             "class_name": [place.class_name for place in places],

@@ -1,9 +1,11 @@
-"""Which places to label next: unsure, of rare classes, far from each other and from labels.
+"""Which places to label next: unsure or unlike what is known, of rare classes, far from labels.
 
-Uncertainty sampling in the sense of Lewis and Gale 1994 (https://arxiv.org/abs/cmp-lg/9407020),
-tempered by two rules against its known failing, to pick the same difficulty again and again:
-classes count by how rare they are among what is labelled and chosen, and ground near to that
-counts for less.
+Uncertainty sampling (Lewis and Gale 1994, https://arxiv.org/abs/cmp-lg/9407020) alone has two
+failings. It passes over what a model has never seen, of which it may be sure and wrong: so places
+also count by how far their looks are from all that is labelled or chosen, as core sets do (Sener
+and Savarese 2018, https://arxiv.org/abs/1708.00489). And it picks the same difficulty again and
+again: so classes count by how rare they are in what is labelled and chosen, and ground near to
+that counts for less.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ class Candidates:
     doubt: Floats
     """(n,) mean uncertainty of each, 0 to 1; 0 rules a place out."""
 
+    looks: Floats
+    """(n, F) what each looks like, such as means and deviations of bands; any units."""
+
     classes: Floats
     """(n, C) ground of each class that the map shows there, in any unit."""
 
@@ -48,10 +53,13 @@ class Choice:
     """Among the candidates."""
 
     score: float
-    """The product of the three below."""
+    """Mean of doubt and strangeness, times rarity, times novelty."""
 
     doubt: float
-    """Its mean uncertainty."""
+    """Its mean uncertainty, in shares of the highest of all places."""
+
+    strangeness: float
+    """From 0 where a labelled or chosen place looks alike to 1 where none does."""
 
     rarity: float
     """Mean weight of the classes that the map shows there; 1 where they are as common as all."""
@@ -65,9 +73,12 @@ def choose(
 ) -> list[Choice]:
     """Choose places one after the other, each with all before it in mind.
 
-    Score of a place: its doubt, times the mean over its pixels of the weight of the class that
-    the map shows there (the inverse root of the class's share of what is labelled and chosen,
-    scaled to a mean of 1), times 1 - exp(-distance / reach) to the nearest label or chosen place.
+    Score of a place: the mean of its doubt and its strangeness, times the mean over its pixels of
+    the weight of the class that the map shows there (the inverse root of the class's share of
+    what is labelled and chosen, scaled to a mean of 1), times 1 - exp(-distance / reach) to the
+    nearest label or chosen place. Strangeness is 1 - exp(-d), where d is the root of the mean
+    squared difference from the most alike labelled or chosen place, over all looks, each in
+    standard deviations of all places.
 
     Args:
         candidates: Where to choose from.
@@ -80,19 +91,23 @@ def choose(
     """
     shares = _shares(candidates.classes)
     have = known.astype(np.float64).copy()
-    distance = _distances(candidates)
+    distance = _distances(candidates.centres, candidates.labelled)
+    looks = _standard(candidates.looks)
+    unlike = _distances(looks, candidates.labelled)
+    doubt = candidates.doubt / max(candidates.doubt.max(initial=0), np.finfo(float).tiny)
     open_: npt.NDArray[np.bool_] = (candidates.doubt > 0) & ~candidates.labelled
     chosen: list[Choice] = []
     while len(chosen) < count and open_.any():
         rarity = shares @ _weights(have)
-        novelty = 1 - np.exp(-distance / reach)
-        score = np.where(open_, candidates.doubt * rarity * novelty, -1.0)
+        novelty, strangeness = 1 - np.exp(-distance / reach), 1 - np.exp(-unlike)
+        score = np.where(open_, (doubt + strangeness) / 2 * rarity * novelty, -1.0)
         best = int(score.argmax())
         chosen.append(
             Choice(
                 index=best,
                 score=float(score[best]),
-                doubt=float(candidates.doubt[best]),
+                doubt=float(doubt[best]),
+                strangeness=float(strangeness[best]),
                 rarity=float(rarity[best]),
                 novelty=float(novelty[best]),
             )
@@ -100,6 +115,7 @@ def choose(
         apart = np.abs(candidates.centres - candidates.centres[best])
         open_ = open_ & ~_overlaps(candidates, best, apart)
         distance = np.minimum(distance, np.hypot(*apart.T))
+        unlike = np.minimum(unlike, np.linalg.norm(looks - looks[best], axis=1))
         have += candidates.classes[best]
     return chosen
 
@@ -133,10 +149,16 @@ def _weights(have: Floats) -> Floats:
     return np.asarray(weights / (shares @ weights), np.float64)
 
 
-def _distances(candidates: Candidates) -> Floats:
-    """(n,) to the nearest labelled place, in sides of a place; infinite where there is none."""
-    labelled = candidates.centres[candidates.labelled]
-    if not len(labelled):
-        return np.full(len(candidates.centres), np.inf)
-    found, _ = cKDTree(labelled).query(candidates.centres)
+def _standard(looks: Floats) -> Floats:
+    """Looks in standard deviations, scaled such that distances are root mean squares."""
+    spread = looks.std(0)
+    scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)
+    return np.asarray((looks - looks.mean(0)) * scale / np.sqrt(max(looks.shape[1], 1)), np.float64)
+
+
+def _distances(positions: Floats, labelled: npt.NDArray[np.bool_]) -> Floats:
+    """(n,) from each place to the nearest labelled one; infinite where there is none."""
+    if not labelled.any():
+        return np.full(len(positions), np.inf)
+    found, _ = cKDTree(positions[labelled]).query(positions)
     return np.asarray(found, np.float64)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from geoseg.geo.choosing import Candidates, choose
 
 
-def lattice(rows, cols, *, doubt=None, classes=None, labelled=(), step=1.0):
+def lattice(rows, cols, *, doubt=None, looks=None, classes=None, labelled=(), step=1.0):
     """Places of one scene on a regular lattice, `step` sides apart."""
     row, col = (axis.ravel() * step for axis in np.mgrid[:rows, :cols])
     count = rows * cols
@@ -18,6 +18,7 @@ def lattice(rows, cols, *, doubt=None, classes=None, labelled=(), step=1.0):
         corners=corners,
         centres=corners[:, ::-1] + 0.5,
         doubt=np.full(count, 0.5) if doubt is None else np.asarray(doubt, float),
+        looks=np.zeros((count, 2)) if looks is None else np.asarray(looks, float),
         classes=np.full((count, 2), 50.0) if classes is None else np.asarray(classes, float),
         labelled=flags,
     )
@@ -26,7 +27,8 @@ def lattice(rows, cols, *, doubt=None, classes=None, labelled=(), step=1.0):
 def test_of_places_alike_the_one_in_doubt_is_first():
     chosen = choose(lattice(1, 5, doubt=[0.1, 0.2, 0.9, 0.3, 0.1]), 1, np.array([50, 50]))
     assert chosen[0].index == 2
-    assert chosen[0].score == pytest.approx(0.9 * chosen[0].rarity * chosen[0].novelty)
+    assert (chosen[0].doubt, chosen[0].strangeness) == (1, 1)
+    assert chosen[0].score == pytest.approx(chosen[0].rarity * chosen[0].novelty)
     assert chosen[0].rarity == pytest.approx(1)
     assert chosen[0].novelty == 1
 
@@ -40,6 +42,24 @@ def test_a_rare_class_counts_for_more():
     weights = 1 / np.sqrt([0.91, 0.11])
     expected = weights[1] / (weights @ [0.9, 0.1])
     assert choose(candidates, 1, np.array([900, 100]))[0].rarity == pytest.approx(expected)
+
+
+def test_what_looks_like_nothing_known_is_chosen_though_the_model_is_sure():
+    looks = [[10, 1], [11, 1], [10, 2], [90, 9], [10, 1]]
+    candidates = lattice(1, 5, doubt=[0.9, 0.8, 0.9, 0.3, 0.9], looks=looks, labelled=[0])
+    chosen = choose(candidates, 1, np.array([50, 50]), reach=0.01)[0]
+    assert chosen.index == 3
+    apart = (np.array(looks[3]) - looks[0]) / np.std(looks, axis=0)
+    assert chosen.strangeness == pytest.approx(1 - np.exp(-np.sqrt(np.mean(apart**2))))
+    assert chosen.score == pytest.approx((1 / 3 + chosen.strangeness) / 2, rel=1e-6)
+
+
+def test_of_two_strange_places_alike_one_is_enough():
+    looks = [[0, 0], [50, 5], [50, 5], [0, 0]]
+    candidates = lattice(1, 4, doubt=[0.1, 0.5, 0.5, 0.4], looks=looks, labelled=[0])
+    first, second = choose(candidates, 2, np.array([50, 50]), reach=0.01)
+    assert {first.index, second.index} == {1, 2}
+    assert (first.strangeness > 0.5, second.strangeness) == (True, 0)
 
 
 def test_ground_beside_labels_is_of_little_news():
@@ -80,6 +100,7 @@ def test_scenes_that_share_ground_do_not_give_it_twice():
         corners=np.concatenate([one.corners, one.corners]),
         centres=np.concatenate([one.centres, one.centres + 0.3]),
         doubt=np.array([0.9, 0.5, 0.8, 0.7]),
+        looks=np.zeros((4, 1)),
         classes=np.full((4, 2), 50.0),
         labelled=np.zeros(4, bool),
     )
