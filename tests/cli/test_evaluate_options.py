@@ -37,7 +37,8 @@ def test_evaluate_hands_on_every_option(monkeypatch):
         *("per-image", "--ignore", "road,2", "--resample", "--boundary", "1.5", "--objects"),
         *("--object-classes", "roof, 3", "--object-sizes", "20,80", "--probabilities", "p"),
         *("--area", "--sample", "points.gpkg", "--sample-field", "seen", "--legend", "l.toml"),
-        *("--assume-crs", "EPSG:32633"),
+        *("--assume-crs", "EPSG:32633", "--object-polygons", "o.gpkg", "--object-field", "kind"),
+        *("--images", "i/{stem}.tif", "--windows", "6"),
     ]
     call = called_with(monkeypatch, "evaluate", words)
     predictions, labels, output, options = call.values
@@ -52,6 +53,10 @@ def test_evaluate_hands_on_every_option(monkeypatch):
         "boundary": 1.5,
         "objects": True,
         "object_classes": ("roof", "3"),
+        "object_polygons": "o.gpkg",
+        "object_field": "kind",
+        "images": "i/{stem}.tif",
+        "windows": 6,
         "object_sizes": (20.0, 80.0),
         "probabilities": "p",
         "area": True,

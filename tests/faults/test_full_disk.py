@@ -43,6 +43,7 @@ def check_failure(answer, folder, before, *, resumable=False):
     assert (kept if resumable else hidden(folder)) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("number", [errno.ENOSPC])
 def test_every_write_may_fail(failing, tmp_path, name, number):

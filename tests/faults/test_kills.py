@@ -11,7 +11,7 @@ import torch
 from fault_work import JOBS, SIGNALS, hidden, visible
 from safetensors.torch import load
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 KILLS = {
     "predict": 15,
