@@ -55,6 +55,7 @@ def test_there_are_enough():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_spoilt_files(good, tmp_path):
     """All of them, in two workers."""
     tasks = [(target, seed) for target, count in TARGETS.values() for seed in range(count)]

@@ -34,6 +34,7 @@ def test_outputs_are_stored_in_order_and_small(path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path):
     pytest.importorskip("nbclient")
