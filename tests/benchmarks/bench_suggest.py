@@ -80,9 +80,7 @@ def score(model, folder):
     report = geoseg.evaluate(
         [folder / "map.tif"],
         SAMPLES / "labels.gpkg",
-        options=EvaluateOptions(
-            legend=SAMPLES / "legend.toml", labels=LabelOptions(field="kind")
-        ),
+        options=EvaluateOptions(legend=SAMPLES / "legend.toml", labels=LabelOptions(field="kind")),
     )
     return report.scores["mean_iou"]
 
