@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -127,6 +128,8 @@ def work(argv, cwd, log, target, largest=None, fail_at=None, count=None):
     # Those of the server know that they can be sought in, if they can.
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - until the process ends
     sys.stderr = open(2, "w", closefd=False, buffering=1)  # noqa: SIM115
+    # Python's own handler tells where it was; until `main` has its own, there is nothing to tell.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     Path(log).touch()  # it has begun
     sys.argv = ["geoseg", *argv]
     if largest is not None:
@@ -139,7 +142,7 @@ def work(argv, cwd, log, target, largest=None, fail_at=None, count=None):
     except SystemExit as stop:
         code = stop.code
     except BaseException as error:  # noqa: BLE001 - told, whatever it is
-        os.write(2, f"escaped: {error!r}\n".encode())
+        os.write(2, f"escaped: {error!r}\n{traceback.format_exc()}".encode())
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

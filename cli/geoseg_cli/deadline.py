@@ -52,7 +52,7 @@ def _watch(reading: int, handlers: Collection[Any]) -> None:
 
 def _end(number: int) -> None:
     """End the process and those that it has started."""
-    cleaning = threading.Thread(target=_clean, daemon=True)
+    cleaning = threading.Thread(target=leave_nothing, daemon=True)
     cleaning.start()
     cleaning.join(_CLEANING)
     if number == signal.SIGINT:
@@ -61,7 +61,11 @@ def _end(number: int) -> None:
     os._exit(128 + number)
 
 
-def _clean() -> None:
+def leave_nothing() -> None:
+    """End what this process has started, and remove what it has not finished.
+
+    Context managers do so as well, but a signal may come while one of them is about to.
+    """
     for child in multiprocessing.active_children():
         child.kill()
     lock = sys.modules.get("geoseg.geo.output_lock")

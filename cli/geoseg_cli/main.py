@@ -19,7 +19,7 @@ import click
 from geoseg import __version__
 from geoseg.errors import GeosegError
 from geoseg.progress import Progress
-from geoseg_cli.deadline import end_in_time
+from geoseg_cli.deadline import end_in_time, leave_nothing
 
 # Name -> module and one-line help. The help stands here, beside the name, so that
 # `geoseg --help` loads no command and with it no library.
@@ -93,16 +93,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With 143, after SIGTERM, once everything is cleaned up.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None:
+        return _run(arguments)
+    words = sys.argv[1:]
+    try:
+        signal.signal(signal.SIGINT, _interrupt)
+        end_in_time((_terminate, _interrupt, _ignore))
+        code = _run(words)
+        _ignore_signals()  # the interpreter ends, and has no words of its own for them
+    except KeyboardInterrupt as error:  # it came as the end was being told
+        code = _report(error, _wants_json(words))
+    finally:
+        _ignore_signals()
+        leave_nothing()
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run the words of a command, and tell errors."""
     debug = "--debug" in words
     _received.clear()
     _prepare_process(debug=debug)
-    if arguments is None:
-        signal.signal(signal.SIGINT, _interrupt)
-        end_in_time((_terminate, _interrupt, _ignore))
     try:
         with _remote_as_typed(words), _callbacks_silenced(debug=debug):
-            result = group.main(words, prog_name="geoseg", standalone_mode=False)
+            result = group.main(list(words), prog_name="geoseg", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         _silence_stdout()
@@ -111,9 +125,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         return _report(_meant(error), _wants_json(words))
-    finally:
-        if arguments is None:
-            _ignore_signals()  # the interpreter ends, and has no words of its own for them
     return result if isinstance(result, int) else 0
 
 
@@ -230,6 +241,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG00
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - as signal wants
     """End as Python does, and remember why."""
     _received.append(number)
+    _ignore_signals()
     raise KeyboardInterrupt
 
 

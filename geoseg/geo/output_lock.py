@@ -14,13 +14,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from geoseg.errors import OutputError
+from geoseg.errors import GeosegError, OutputError
 from geoseg.geo.lasting import LockedFile, lasting_path
 from geoseg.geo.lock_owner import Owner
 from geoseg.geo.temporary import remove_all
 
 _held: dict[Path, tuple[LockedFile, int]] = {}
 """Locks of this process by their files, and how many blocks want each."""
+
+_wanted: set[Path] = set()
+"""Those that it may have made, also where a signal came before it could keep them in mind."""
 
 _single: set[Path] = set()
 """Those that one block at a time has."""
@@ -54,8 +57,9 @@ def writing(output: str | Path) -> Iterator[None]:
             if count > 1:
                 _held[key] = lock, count - 1
             elif count == 1:
-                del _held[key]
                 lock.remove()
+                del _held[key]
+                _wanted.discard(key)
 
 
 @contextmanager
@@ -143,10 +147,17 @@ def abandon() -> None:
     remove_all()
     for lock, _ in list(_held.values()):
         lock.remove()
+    for path in _wanted - _held.keys():
+        LockedFile.remove_dead(path)
 
 
 def _take(path: Path, output: str | Path) -> LockedFile:
-    lock = LockedFile(path, output)
+    _wanted.add(path)
+    try:
+        lock = LockedFile(path, output)
+    except GeosegError:
+        _wanted.discard(path)  # it is another's
+        raise
     lock.tell_owner()
     _sweep(path.parent)
     return lock
@@ -168,6 +179,7 @@ def _forget() -> None:
     global _guard  # noqa: PLW0603 - another thread may have had it when the process forked
     _guard = threading.RLock()
     _held.clear()
+    _wanted.clear()
     _single.clear()
 
 

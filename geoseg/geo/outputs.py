@@ -15,8 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geoseg.errors import OutputError, WorkError
+from geoseg.geo.exchange import exchange
 from geoseg.geo.output_lock import make_folders, writing
-from geoseg.geo.temporary import remove_temporary, temporary_path, try_file
+from geoseg.geo.temporary import (
+    remove_temporary,
+    remove_temporary_folder,
+    temporary_path,
+    try_file,
+)
 
 __all__ = [
     "check_output",
@@ -177,7 +183,7 @@ def _published_folder(named: Path, path: Path) -> Iterator[Path]:
         raise WorkError(named, error.strerror or str(error), "Check the disk") from error
     finally:
         if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove_temporary_folder(temporary)
 
 
 def _usual_mode(path: Path) -> int:
@@ -262,20 +268,25 @@ def _rename(temporary: Path, path: Path, *, overwrite: bool) -> None:
 
 
 def _swap(temporary: Path, path: Path) -> None:
-    """Put a folder in the place of another, which is put back if that fails."""
-    old = None
-    if path.exists():
-        old = temporary_path(path)
-        path.replace(old)
-    try:
+    """Put a folder in the place of another, which gets its temporary name, or is removed."""
+    if not path.exists():
         temporary.replace(path)
-    except OSError:
-        if old is not None:
+    elif not exchange(temporary, path):
+        _swap_in_steps(temporary, path)
+    sync_folder(path.parent)
+
+
+def _swap_in_steps(temporary: Path, path: Path) -> None:
+    """Put a folder in the place of another, which is put back if that fails or is interrupted."""
+    old = temporary_path(path)
+    try:
+        path.replace(old)
+        temporary.replace(path)
+    except BaseException:
+        if old.exists() and not path.exists():
             old.replace(path)
         raise
-    sync_folder(path.parent)
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _move_content(temporary: Path, path: Path) -> None:

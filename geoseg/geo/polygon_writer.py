@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -36,7 +35,7 @@ from geoseg.geo.polygon_formats import (
 )
 from geoseg.geo.polygon_layer import PolygonLayer, regroup
 from geoseg.geo.shapefile import publish_shapefile, short_columns
-from geoseg.geo.temporary import temporary_path
+from geoseg.geo.temporary import remove_temporary_folder, temporary_path
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +157,7 @@ def _scratch(path: Path) -> Iterator[Path]:
     try:
         yield folder / path.name
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_temporary_folder(folder)
 
 
 def _write(path: Path, made: Path, counter: _Counter, layer: PolygonLayer) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from geoseg.geo.outputs import publish
-from geoseg.geo.temporary import temporary_path
+from geoseg.geo.temporary import remove_temporary_folder, temporary_path
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def publish_shapefile(path: Path) -> Iterator[Path]:
                 if file != made:
                     os.replace(file, path.with_suffix(file.suffix))
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_temporary_folder(folder)
 
 
 def short_columns(path: Path, columns: pa.Schema) -> pa.Schema:

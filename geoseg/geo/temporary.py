@@ -51,6 +51,12 @@ def remove_temporary(path: Path) -> None:
     _given.discard(path.absolute())
 
 
+def remove_temporary_folder(path: Path) -> None:
+    """Remove a temporary folder, if it is still there."""
+    shutil.rmtree(path, ignore_errors=True)
+    _given.discard(path.absolute())
+
+
 def remove_all() -> None:
     """Remove all temporary files of this process, whoever is at work on them."""
     for path in list(_given):
@@ -61,6 +67,11 @@ def remove_all() -> None:
                 path.rename(doomed)
                 shutil.rmtree(doomed, ignore_errors=True)
         remove_temporary(path)
+
+
+if hasattr(os, "register_at_fork"):
+    # Those of the process that it was forked from are not its own.
+    os.register_at_fork(after_in_child=_given.clear)
 
 
 def try_file(folder: Path) -> int:
@@ -82,6 +93,7 @@ def try_file(folder: Path) -> int:
     finally:
         os.close(handle)
         probe.unlink()
+        _given.discard(probe.absolute())
 
 
 @functools.cache

@@ -227,8 +227,34 @@ def test_publish_folder_leaves_the_old_one_on_failure(tmp_path, monkeypatch):
             raise OSError(5, "Input/output error")
         return replace(self, other)
 
+    monkeypatch.setattr(outputs, "exchange", lambda *_: False)  # as on systems that cannot
     monkeypatch.setattr(Path, "replace", replace_or_fail)
     with pytest.raises(WorkError, match="Input/output error"):
+        fill(target, "two")
+    assert (content(target), names(tmp_path)) == ({"sub/a.txt": "one"}, ["tiles"])
+
+
+def test_publish_folder_swaps_in_steps_where_the_system_cannot_exchange(tmp_path, monkeypatch):
+    target = tmp_path / "tiles"
+    fill(target, "one")
+    monkeypatch.setattr(outputs, "exchange", lambda *_: False)
+    fill(target, "two")
+    assert (content(target), names(tmp_path)) == ({"sub/a.txt": "two"}, ["tiles"])
+
+
+def test_an_interrupted_swap_puts_the_old_one_back(tmp_path, monkeypatch):
+    target = tmp_path / "tiles"
+    fill(target, "one")
+    replace = Path.replace
+
+    def interrupted(self, other):
+        replace(self, other)
+        if self == target:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(outputs, "exchange", lambda *_: False)
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         fill(target, "two")
     assert (content(target), names(tmp_path)) == ({"sub/a.txt": "one"}, ["tiles"])
 
