@@ -18,7 +18,11 @@ Anything else that escapes is a defect of geoseg.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+_NO_MEMORY = re.compile(r"out ?of ?memory|allocate memory|bad.alloc|ALLOC_FAILED", re.IGNORECASE)
+"""What allocators say: of CUDA, cuDNN and cuBLAS, PyTorch on a processor, C++, ONNX Runtime."""
 
 
 class GeosegError(Exception):
@@ -81,6 +85,18 @@ class OutputError(InputError):
 
 class WorkError(GeosegError):
     """The work itself failed, though the input was right."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a failure means that there was not enough memory, of a processor or of a GPU.
+
+    Libraries tell it by errors of many types, some of them by the text alone.
+    """
+    if isinstance(error, GeosegError):
+        return False
+    return isinstance(error, MemoryError) or bool(
+        _NO_MEMORY.search(f"{type(error).__name__}: {error}")
+    )
 
 
 def printable(text: str) -> str:

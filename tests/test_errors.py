@@ -45,3 +45,31 @@ def test_errors_reach_other_processes_whole(error):
     back = pickle.loads(pickle.dumps(made))
     assert (type(back), str(back)) == (error, str(made))
     assert (back.subject, back.problem, back.cure) == ("a.tif", "is empty", "Restore it")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 9.00 GiB for an array"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate "
+                     "memory: you tried to allocate 4 bytes"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("std::bad_alloc"),
+        Exception("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer"),
+        type("OutOfMemoryError", (RuntimeError,), {})(),
+    ],
+)  # fmt: skip
+def test_failures_of_memory_are_known_by_type_or_text(error):
+    assert errors.is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("shapes do not match"), OSError(28, "No space left on device"),
+     WorkError("a.tif", "is out of memory")],
+)  # fmt: skip
+def test_other_failures_are_not_taken_for_those_of_memory(error):
+    assert not errors.is_out_of_memory(error)

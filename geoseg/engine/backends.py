@@ -15,6 +15,7 @@ from geoseg.engine.window_network import Units, WindowNetwork
 from geoseg.errors import WorkError
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.device import Precision, autocast
+from geoseg.nn.no_memory import telling_no_memory
 
 BackendName = Literal["torch", "compile", "openvino", "onnx"]
 
@@ -106,6 +107,7 @@ class TorchBackend:
             torch.backends.cudnn.benchmark = True  # shapes are fixed
             self._graphed = GraphedNetwork(self.forward, device, batch_size)
 
+    @telling_no_memory()
     def forward(self, pixels: Tensor, valid: Tensor | None) -> Tensor:
         """Run the network over what is on the device already."""
         with autocast(self.precision, self.device, cache=False):
@@ -240,6 +242,7 @@ class CompiledBackend:
         buffers.fill(pixels, valid)
         return self._forward(buffers.pixels, buffers.valid)[: pixels.shape[0]]
 
+    @telling_no_memory()
     def _forward(self, pixels: Tensor, valid: Tensor | None) -> Tensor:
         with autocast(self.precision, self.device, cache=False):
             scores: Tensor = self._compiled(pixels, valid)

@@ -20,6 +20,13 @@ Place = tuple[int, int]
 """Row and column index of a window in its layout."""
 
 
+def no_room(subject: str, device: torch.device) -> WorkError:
+    """What to say when there is no memory for one window of a scene."""
+    other = "--max-memory" if device.type == "cpu" else "--device cpu"
+    problem = f"{device} has no memory for one window"
+    return WorkError(subject, problem, f"Give a smaller --window, or {other}")
+
+
 class Batcher:
     """Copies windows side by side and runs the network over them.
 
@@ -69,6 +76,15 @@ class Batcher:
         self._phase = 0
         self._copy(pixels, channels, valid, place)
 
+    def fill(self) -> None:
+        """Repeat the last window until the batch is full; nothing comes of the repeated ones."""
+        while self._places and not self.is_full:
+            assert self._pixels is not None and self._valid is not None
+            here = len(self._places)
+            self._pixels[here].copy_(self._pixels[here - 1])
+            self._valid[here] = self._valid[here - 1]
+            self._places.append(None)
+
     def run(self, timings: Timings) -> Iterator[tuple[list[Place], Tensor]]:
         """Run the windows that wait.
 
@@ -86,8 +102,10 @@ class Batcher:
             if scores is None:
                 continue
             places = self._places[part]
-            left_out = sum(place is None for place in places)
-            yield [place for place in places if place is not None], scores[left_out:]
+            kept = [number for number, place in enumerate(places) if place is not None]
+            if kept:
+                wanted = [place for place in places if place is not None]
+                yield wanted, scores[kept[0] : kept[-1] + 1]
             start = part.stop
         self._places, self._is_all_valid = [], True
 
@@ -101,11 +119,7 @@ class Batcher:
                 return self._backend.scores(self._pixels[part], valid)
         except torch.OutOfMemoryError as error:
             if self._most == 1:
-                raise WorkError(
-                    self._subject,
-                    f"{self._backend.device} has no memory for one window",
-                    "Give a smaller --window, or --device cpu",
-                ) from error
+                raise no_room(self._subject, self._backend.device) from error
         self._most //= 2
         torch.cuda.empty_cache()
         logger.warning(

@@ -16,6 +16,7 @@ from geoseg.engine.window_network import WindowNetwork
 from geoseg.errors import BundleError, ConfigError, WorkError
 from geoseg.nn.device import Precision
 from geoseg.nn.exported_model import ExportedModel
+from geoseg.nn.no_memory import telling_no_memory
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -74,13 +75,16 @@ class ExportedGraph(nn.Module):
     def _scores(self, window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Scores (1, classes, window, window) of one window."""
         try:
-            if self._name == "onnx":
-                name = self._run.get_inputs()[0].name
-                found: npt.NDArray[np.float32] = self._run.run(None, {name: window})[0]
-            else:
-                found = self._run.infer([window])[0]
+            with telling_no_memory():
+                if self._name == "onnx":
+                    name = self._run.get_inputs()[0].name
+                    found: npt.NDArray[np.float32] = self._run.run(None, {name: window})[0]
+                else:
+                    found = self._run.infer([window])[0]
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:
-            # As above; what fails here is memory, or a graph that was made to fail.
+            # As above; what fails here is a graph that was made to fail.
             problem = f"{self._name} failed to run it ({first_line(error)})"
             raise WorkError(self._path, problem, "Export the model again") from error
         if found.shape != (1, *self._shape):

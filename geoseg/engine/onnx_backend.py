@@ -23,6 +23,7 @@ from geoseg.errors import ConfigError, WorkError
 from geoseg.geo.user_cache import cache_folder
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.device import Precision
+from geoseg.nn.no_memory import telling_no_memory
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class OnnxBackend:
         self._names = [each.name for each in self._session.get_inputs()]
         self._output = self._session.get_outputs()[0].name
 
+    @telling_no_memory()
     def scores(self, pixels: Tensor, valid: Tensor | None) -> Tensor:
         """Run the network; see `Backend.scores`."""
         run = self._on_host if self.device.type == "cpu" else self._on_device

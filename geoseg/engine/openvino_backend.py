@@ -22,6 +22,7 @@ from geoseg.engine.signal_stack import same_signal_stack
 from geoseg.errors import ConfigError, WorkError
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.device import Precision, has_bf16
+from geoseg.nn.no_memory import telling_no_memory
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class OpenVinoBackend:
         self._request = model.create_infer_request()
         self._scores = torch.empty(0)
 
+    @telling_no_memory()
     def scores(self, pixels: Tensor, valid: Tensor | None) -> Tensor:
         """Run the network; see `Backend.scores`."""
         import openvino

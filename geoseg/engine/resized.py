@@ -10,6 +10,7 @@ import torch
 from rasterio.windows import Window
 from torch import Tensor
 
+from geoseg.engine.batches import no_room
 from geoseg.engine.pipeline import Group, Member, ScoreRows, visible
 from geoseg.engine.resample import RowResampler, Span
 from geoseg.engine.strips import Hide
@@ -42,7 +43,7 @@ def predict_resized(
 
     Raises:
         SceneError: If the scene cannot be read.
-        WorkError: If a network gives what is no number.
+        WorkError: If a network gives what is no number, or finds no memory for one window.
     """
     timings = timings or Timings()
     size = max(member.layout.window for group in groups for member in group)
@@ -76,8 +77,11 @@ def _scores(scene: Scene, member: Member, hide: Hide, timings: Timings) -> Tenso
     bands = slice(None) if member.channels is None else list(member.channels)
     pixels = torch.from_numpy(np.ascontiguousarray(data[bands]))[None]
     mask = None if valid.all() else torch.from_numpy(valid)[None]
-    with timings.measure("forward"):
-        return member.backend.scores(pixels, mask)[0].clone()
+    try:
+        with timings.measure("forward"):
+            return member.backend.scores(pixels, mask)[0].clone()
+    except torch.OutOfMemoryError as error:
+        raise no_room(scene.path, member.backend.device) from error
 
 
 def _seen(

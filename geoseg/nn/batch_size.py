@@ -12,6 +12,7 @@ import torch
 from geoseg.errors import WorkError
 from geoseg.nn.device import autocast
 from geoseg.nn.distributed import largest_of_all
+from geoseg.nn.no_memory import telling_no_memory
 from geoseg.nn.optim import build_optimizer
 from geoseg.nn.setup import TrainSetup
 from geoseg.nn.task import SegmentationTask
@@ -127,7 +128,8 @@ class _Trial:
         device = self._setup.device
         try:
             torch.cuda.reset_peak_memory_stats(device)
-            self._step(size)
+            with telling_no_memory():
+                self._step(size)
             torch.cuda.synchronize(device)
         except torch.OutOfMemoryError:
             return False

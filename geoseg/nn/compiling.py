@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geoseg.nn.no_memory import telling_no_memory
+
 logger = logging.getLogger(__name__)
 
 Forward = Callable[[Tensor], Any]
@@ -43,11 +45,12 @@ def compile_forward(
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     try:
         compiled = compiler(plain)
-        with context():
-            outputs = compiled(example)
-        total = torch.stack([output.float().sum() for output in _tensors(outputs)]).sum()
-        # Gradients are given, and not gathered: nothing waits for them among processes.
-        torch.autograd.grad(total, weights, allow_unused=True)
+        with telling_no_memory():
+            with context():
+                outputs = compiled(example)
+            total = torch.stack([output.float().sum() for output in _tensors(outputs)]).sum()
+            # Gradients are given, and not gathered: nothing waits for them among processes.
+            torch.autograd.grad(total, weights, allow_unused=True)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it works without

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 
-import torch
-
-from geoseg.errors import ConfigError, WorkError
+from geoseg.errors import ConfigError, WorkError, is_out_of_memory
 from geoseg.nn.batch_size import out_of_memory
 from geoseg.nn.setup import TrainSetup
 
 _UNDETERMINED = re.compile(r"(\w+) does not have a deterministic implementation")
 
 
-def told(error: RuntimeError, setup: TrainSetup) -> Exception:
+def told(error: RuntimeError | MemoryError, setup: TrainSetup) -> Exception:
     """Name the key that mends a failure of training.
 
     Args:
@@ -24,9 +22,9 @@ def told(error: RuntimeError, setup: TrainSetup) -> Exception:
         An error that tells cause and cure; the same one, where it is of another kind.
     """
     text = str(error)
-    if isinstance(error, torch.OutOfMemoryError):
+    if is_out_of_memory(error) and setup.device.type == "cuda":
         return out_of_memory(setup)
-    if "can't allocate memory" in text:
+    if is_out_of_memory(error):
         return WorkError(
             "train.batch_size",
             f"batches of {setup.batch_size} samples do not fit the memory",

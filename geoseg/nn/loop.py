@@ -117,7 +117,7 @@ def fit(
     )
     try:
         trainer.fit(task, *loaders, ckpt_path=checkpoint)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         raise told(error, setup) from error
     finally:
         observers.stopwatch.seconds["checkpoints"] = keeper.seconds

@@ -90,6 +90,26 @@ def test_bf16_gives_the_classes_of_fp32_by_a_trained_network():
     assert agreement(*scores) > 0.995
 
 
+NO_MEMORY = [
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    RuntimeError("CUDA error: out of memory"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    MemoryError("std::bad_alloc"),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB"),
+]
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+def test_want_of_memory_is_one_error_whatever_told_it(monkeypatch, error):
+    def full(self, x):
+        raise error
+
+    backend = TorchBackend(identity_bundle(), UNITS, CPU, "fp32")
+    monkeypatch.setattr(SegmentationModel, "forward", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        backend.scores(*windows())
+
+
 @pytest.mark.parametrize("side", [SIZE // 2, SIZE, 96])
 def test_the_network_sees_windows_of_another_side_at_its_own_size(side, monkeypatch):
     seen = []
