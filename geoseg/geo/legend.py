@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +23,7 @@ from geoseg.geo.palettes import (
     readable_color,
     rgb_color,
 )
+from geoseg.geo.toml_text import toml_value
 from geoseg.geo.values import count_values, list_counts
 
 Source = str | int | float
@@ -258,8 +258,7 @@ class Legend:
         lines = [f"ignore = {self.ignore}"]
         for table in self.to_dict()["classes"]:
             lines += ["", "[[classes]]"]
-            # Printable text and numbers are written alike in JSON and in TOML.
-            lines += [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in table.items()]
+            lines += [f"{key} = {toml_value(value)}" for key, value in table.items()]
         return "\n".join(lines) + "\n"
 
     @classmethod

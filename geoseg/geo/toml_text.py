@@ -1,4 +1,4 @@
-"""TOML of strangers, parsed in bounded memory.
+"""TOML of strangers, parsed in bounded memory, and values written as TOML.
 
 The parser of the standard library keeps every beginning of a dotted key, so the memory that it
 takes grows with the square of their parts (200 kB of text took 40 GB); it runs out of stack on
@@ -7,6 +7,7 @@ brackets within brackets, and out of digits on long numbers.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from typing import Any
@@ -41,3 +42,11 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise tomllib.TOMLDecodeError("it is nested too deeply") from error
     except ValueError as error:  # a number of thousands of digits
         raise tomllib.TOMLDecodeError(str(error).partition(";")[0]) from error
+
+
+def toml_value(value: object) -> str:
+    """Write text, a finite number, a truth value, or a list of such as TOML.
+
+    JSON writes them alike, but for one character that TOML wants escaped.
+    """
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

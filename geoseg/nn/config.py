@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from geoseg.errors import ConfigError
 from geoseg.geo.legend_files import preset_legend
-from geoseg.geo.toml_text import parse_toml
+from geoseg.geo.toml_text import parse_toml, toml_value
 from geoseg.nn.architectures import ARCHITECTURES
 from geoseg.nn.augment_config import AugmentConfig
 from geoseg.nn.config_tables import (
@@ -315,9 +315,8 @@ def _toml_value(value: object) -> str:
         return "{ " + ", ".join(pairs) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_toml_value(v) for v in value) + "]"
-    # JSON's numbers, booleans and strings (ASCII escapes) are TOML's as well.
-    return json.dumps(value, ensure_ascii=False)
+    return toml_value(value)
 
 
 def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)

@@ -8,6 +8,9 @@ import tomllib
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import legends
 
 from geoseg.errors import LabelError, LegendError
 from geoseg.geo.legend import Legend, LegendClass
@@ -62,6 +65,20 @@ def test_round_trips(legend, tmp_path):
     assert Legend.open(path) == legend
     assert Legend.from_dict(legend.to_dict()) == legend
     assert pickle.loads(pickle.dumps(legend)) == legend
+
+
+@given(legend=legends(), data=st.data())
+def test_any_legend_makes_the_round_trips(legend, data, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "drawn.toml"
+    path.write_text(legend.to_toml(), encoding="utf-8")
+    assert Legend.open(path) == legend
+    assert Legend.from_dict(legend.to_dict()) == legend
+    known = st.sampled_from([*legend.values, legend.ignore])
+    mask = np.array(data.draw(st.lists(known, min_size=1, max_size=9)), np.uint16)
+    indices = legend.encode(mask)
+    np.testing.assert_array_equal(legend.decode(indices), mask)
+    places = [legend.values.index(v) if v != legend.ignore else legend.ignore_index for v in mask]
+    assert indices.tolist() == places
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "int64"])

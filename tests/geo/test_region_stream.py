@@ -3,15 +3,12 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
+from strategies import class_maps
 
 from geoseg.geo.region_stream import RegionStream
 
-MAPS = arrays(
-    np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 2)
-)
+MAPS = class_maps()
 
 
 def push_all(values, height):

@@ -7,9 +7,11 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import given
+from strategies import legends
 
 from geoseg.geo.legend import Legend
-from geoseg.geo.palettes import read_side_file
+from geoseg.geo.palettes import hex_color, read_side_file
 from geoseg.geo.style import polygon_qml, raster_attribute_xml, raster_colormap, raster_qml
 
 LEGEND = Legend.from_dict(
@@ -81,3 +83,16 @@ def test_polygon_style_names_every_class():
     colors = [n.get("value") for n in root.iter("Option") if n.get("name") == "color"]
     assert colors == ["0,0,0,0", "220,30,30,255", "0,255,127,255"]
     assert root.find("renderer-v2").get("attr") == "class_id"
+
+
+@given(legend=legends())
+def test_any_legend_is_read_back(legend, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "drawn.qml").write_text(raster_qml(legend), encoding="utf-8")
+    assert plain(Legend.open(folder / "drawn.qml")) == plain(legend)
+    (folder / "drawn.aux.xml").write_text(raster_attribute_xml(legend), encoding="utf-8")
+    read = read_side_file(folder / "drawn.aux.xml")
+    assert [(e.value, e.name, e.color) for e in read] == plain(legend)
+    colors = {value: hex_color(rgba) for value, rgba in raster_colormap(legend).items()}
+    colors.pop(legend.ignore, None)
+    assert colors == {c.value: c.color for c in legend.classes if c.value <= 255}

@@ -8,9 +8,9 @@ import shapely
 from affine import Affine
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
 from rasterio import features
 from scipy import ndimage
+from strategies import class_maps
 
 from geoseg.geo import tracing_pools
 from geoseg.geo.arc_refining import ArcRefining
@@ -20,14 +20,8 @@ from geoseg.geo.polygon_batch import PolygonBatch
 from geoseg.geo.tracing import trace_polygons
 
 NODATA = 9
-MAPS = arrays(
-    np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.sampled_from([0, 1, 2])
-)
-WITH_NODATA = arrays(
-    np.uint8,
-    array_shapes(min_dims=2, max_dims=2, max_side=9),
-    elements=st.sampled_from([0, 1, NODATA]),
-)
+MAPS = class_maps()
+WITH_NODATA = class_maps((0, 1, NODATA))
 CHECKERS = np.add.outer(np.arange(6), np.arange(7)) % 2
 NESTED = np.minimum.outer(
     np.minimum(np.arange(9), np.arange(9)[::-1]), np.minimum(np.arange(9), np.arange(9)[::-1])

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.windows import Window
+from strategies import window_sizes
 
 from geoseg.errors import ConfigError
 from geoseg.geo.windows import centred_window, offsets, random_windows, sliding_windows
 
-SIZES = st.integers(1, 40).flatmap(lambda size: st.tuples(st.just(size), st.integers(1, size)))
+SIZES = window_sizes()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from strategies import CONFIGS
 
 from geoseg.errors import ConfigError
 from geoseg.geo.dataset_description import open_description
@@ -311,3 +313,11 @@ def test_the_rate_is_that_of_the_architecture_where_none_is_told():
     assert parse_config({"data": data, "model": {"arch": "refinenet"}}).optimizer.lr == 1e-4
     told = {"data": data, "model": {"arch": "refinenet"}, "optimizer": {"lr": 0.01}}
     assert parse_config(told).optimizer.lr == 0.01
+
+
+@given(tables=CONFIGS)
+def test_any_configuration_makes_the_round_trip(tables, tmp_path_factory):
+    config = parse_config(tables)
+    path = tmp_path_factory.getbasetemp() / "drawn.toml"
+    path.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(path) == config
