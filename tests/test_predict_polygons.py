@@ -9,8 +9,9 @@ import rasterio
 from linear_models import BANDS, softmax, write_bundle, write_scene
 
 from geoseg.engine import parts, sink
-from geoseg.errors import OutputError
+from geoseg.errors import OutputError, WorkError
 from geoseg.geo.cog import RasterWriter
+from geoseg.geo.polygon_columns import PolygonColumns
 from geoseg.nn.scaling import Scaling
 from geoseg.predict import PredictOptions, predict
 from geoseg.progress import Progress
@@ -126,19 +127,56 @@ def test_a_run_gone_on_with_gives_the_same_polygons(tmp_path, monkeypatch, scene
     if panels:
         monkeypatch.setattr(parts, "panel_width", lambda *_: 64)
     options = dataclasses.replace(FP32, max_memory=1 if panels else None)
+    # FlatGeobuf tells no time, so that the whole file is to be the same.
     predict(
-        scene, bundle, tmp_path / "a.tif", dataclasses.replace(FP32, polygons=tmp_path / "a.gpkg")
+        scene, bundle, tmp_path / "a.tif", dataclasses.replace(FP32, polygons=tmp_path / "a.fgb")
     )
-    options = dataclasses.replace(options, polygons=tmp_path / "b.gpkg")
-    for rows in (130, 350):  # while predicting, and while the polygons are made
+    options = dataclasses.replace(options, polygons=tmp_path / "b.fgb")
+    # While predicting, and while the polygons are made: of rows that are read back, or in the end.
+    for rows in (130, 350 if panels else 50):
         with pytest.raises(KeyboardInterrupt):
             predict(scene, bundle, tmp_path / "b.tif", options, progress=Stop(rows))
         assert not list(tmp_path.glob("b.*"))
         assert list(tmp_path.glob(".geoseg-*"))
         options = dataclasses.replace(options, resume=True)
     predict(scene, bundle, tmp_path / "b.tif", options)
-    assert read(tmp_path / "a.gpkg").equals(read(tmp_path / "b.gpkg"))
+    assert (tmp_path / "a.fgb").read_bytes() == (tmp_path / "b.fgb").read_bytes()
     assert not list(tmp_path.glob(".geoseg-*"))
+
+
+def test_polygons_are_made_meanwhile_and_nothing_is_read_back(tmp_path, monkeypatch, scene, bundle):
+    def refuse(self, window):
+        raise AssertionError("is read again")
+
+    monkeypatch.setattr(RasterWriter, "read", refuse)
+    options = dataclasses.replace(FP32, polygons=tmp_path / "p.gpkg", margin=True)
+    predict(scene, bundle, tmp_path / "c.tif", options)
+    assert len(read(tmp_path / "p.gpkg"))
+    panels = dataclasses.replace(options, overwrite=True, max_memory=1 << 40)
+    with pytest.raises(AssertionError, match="is read again"):  # memory is counted
+        predict(scene, bundle, tmp_path / "c.tif", panels)
+
+
+def test_polygons_that_cannot_be_written_end_the_run(tmp_path, monkeypatch, scene, bundle):
+    monkeypatch.setattr(sink, "BLOCK", 64)
+    monkeypatch.setattr(parts, "BLOCK", 64)
+    rows = PolygonColumns.rows
+    given = []
+
+    def fail(self, batch):
+        given.append(batch)
+        raise WorkError(tmp_path / "p.gpkg", "no space left on device")
+
+    monkeypatch.setattr(PolygonColumns, "rows", fail)
+    before = {path.name for path in tmp_path.iterdir()}
+    options = dataclasses.replace(FP32, polygons=tmp_path / "p.gpkg", resume=True)
+    with pytest.raises(WorkError, match="no space left"):
+        predict(scene, bundle, tmp_path / "c.tif", options)
+    assert {path.name for path in tmp_path.iterdir()} == before
+    assert given
+    monkeypatch.setattr(PolygonColumns, "rows", rows)
+    predict(scene, bundle, tmp_path / "c.tif", options)
+    assert (tmp_path / "p.gpkg").exists()
 
 
 def test_rasters_that_are_finished_get_the_same_polygons(tmp_path, scene, bundle):

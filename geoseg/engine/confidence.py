@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -67,6 +69,23 @@ class ConfidenceProduct:
             second = _steps(torch.stack(others).amax(0)) if others else None
             bands.append(torch.full_like(bands[0], NODATA) if second is None else second)
         return torch.stack(bands)
+
+
+def averaged(steps: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """What is averaged over polygons.
+
+    Args:
+        steps: Confidences (1 or 2, rows, width) as `ConfidenceProduct` encodes them.
+
+    Returns:
+        Probabilities of the own class, and how far they are above the second (1 or 2, rows,
+        width); NaN where there is none.
+    """
+    scaled = steps * np.float32(PROBABILITY_SCALE)
+    if len(steps) > 1:
+        scaled[1] = scaled[0] - scaled[1]
+    scaled[steps == NODATA] = np.nan
+    return scaled
 
 
 def _steps(scores: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from geoseg.engine.options import PredictOptions
 from geoseg.engine.scene_job import SceneJob
 from geoseg.engine.scene_polygons import Confidences, writing_polygons
 from geoseg.engine.scene_run import SceneRun
-from geoseg.geo.class_rows import SceneRows
+from geoseg.geo.class_rows import SceneRows, ToldRows
 from geoseg.geo.classes import open_classes
 from geoseg.geo.cog import RasterWriter
 from geoseg.progress import Progress
@@ -53,7 +53,12 @@ def write_late_polygons(
         legend = replace(ensemble.legend, ignore=int(classes.nodata))
         rows = SceneRows(open_classes(str(job.targets.classes)), legend)
         fields = Confidences(writer)
-        with writing_polygons(job, rows, fields, legend, margin=options.margin, progress=progress):
+        with (
+            progress.task(f"polygons of {name}", height, "rows") as task,
+            writing_polygons(
+                job, ToldRows(rows, task.advance), fields, legend, margin=options.margin
+            ),
+        ):
             pass  # nothing else is to be waited for
     finally:
         writer.abort()

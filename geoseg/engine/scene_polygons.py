@@ -1,14 +1,18 @@
 """The polygons of a scene, with confidences straight from the network.
 
+Where the rows of a scene come in order they are traced as they come. They do not where the scene
+is cut into parts, and it may not be where memory is counted; then polygons are made in the end.
+
 While a scene is predicted, how probable each pixel's class is goes into an unfinished raster of a
 byte a pixel that lies beside the others. It outlives a kill as they do, so that a run that goes on
-makes the polygons of an unbroken one; it is removed in the end, and never gets a name.
+makes the polygons of an unbroken one; it is removed in the end, and never gets a name. A run that
+is not broken does not read it where rows come in order.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.windows import Window
 
-from geoseg.engine.confidence import NODATA
-from geoseg.engine.products import PROBABILITY_SCALE
+from geoseg.engine.confidence import averaged
+from geoseg.engine.live_polygons import LivePolygons
+from geoseg.engine.live_rows import LiveRows
 from geoseg.engine.scene_job import SceneJob
 from geoseg.geo.class_rows import Block, ClassRows, ToldRows
 from geoseg.geo.cog import BLOCK, RasterWriter
@@ -31,6 +36,9 @@ from geoseg.geo.polygon_layer import PolygonLayer
 from geoseg.geo.polygon_writer import writing_layer
 from geoseg.geo.tracing import Fields
 from geoseg.progress import Progress
+
+Take = Callable[[npt.NDArray[Any], npt.NDArray[np.uint8]], None]
+"""Of class values (rows, width) and confidences (1 or 2, rows, width): takes the next rows."""
 
 
 class WrittenRows:
@@ -81,25 +89,8 @@ class Confidences:
         return averaged(self._writer.read(Window(0, top, width, rows)))
 
 
-def averaged(steps: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """What is averaged over polygons.
-
-    Args:
-        steps: Confidences (1 or 2, rows, width) as `ConfidenceProduct` encodes them.
-
-    Returns:
-        Probabilities of the own class, and how far they are above the second (1 or 2, rows,
-        width); NaN where there is none.
-    """
-    scaled = steps * np.float32(PROBABILITY_SCALE)
-    if len(steps) > 1:
-        scaled[1] = scaled[0] - scaled[1]
-    scaled[steps == NODATA] = np.nan
-    return scaled
-
-
 class ScenePolygons:
-    """Makes the polygons of a scene, and removes the raster of confidences in the end.
+    """Makes the polygons of a scene, if wanted, and removes the raster of confidences in the end.
 
     Used in a `with` block: when it ends well the polygons get their name; when it does not, the
     confidences stay if there is something to be gone on with.
@@ -108,11 +99,17 @@ class ScenePolygons:
         job: The scene.
         writers: Its rasters, filled during the block: the classes first, and behind those that
             are published the confidences.
+        legend: The classes.
+        margin: Whether the polygons tell the margin to the second class.
     """
 
-    def __init__(self, job: SceneJob, writers: Sequence[RasterWriter]) -> None:
+    def __init__(
+        self, job: SceneJob, writers: Sequence[RasterWriter], legend: Legend, *, margin: bool
+    ) -> None:
         self._job, self._writers = job, writers
+        self._legend, self._margin = legend, margin
         self._naming = ExitStack()
+        self._live: LivePolygons | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -134,30 +131,63 @@ class ScenePolygons:
             raise
         self._end(keep=kind is not None)
 
-    def write(self, legend: Legend, *, margin: bool, progress: Progress) -> None:
-        """Make the polygons of what has been written.
+    def begin(self, done: int, progress: Progress) -> Take | None:
+        """Start to make polygons while the scene is predicted; its rows must come in order.
 
         Args:
-            legend: The classes.
-            margin: Whether the polygons tell the margin to the second class.
+            done: Rows that an earlier run has left in the rasters, which are read here.
+            progress: Where to report on those.
+
+        Returns:
+            What takes the rows below, in order; None where no polygons are wanted.
+
+        Raises:
+            WorkError: If the rows cannot be read, or their polygons not be written.
+        """
+        if self._job.targets.polygons is None:
+            return None
+        classes, confidences = self._writers[0], self._writers[-1]
+        width = classes.profile.grid.width
+        rows = LiveRows(classes.profile.grid.shape, np.dtype(classes.profile.dtype))
+        making = writing_polygons(
+            self._job, rows, rows.fields, self._own_legend, margin=self._margin
+        )
+        self._live = self._naming.enter_context(LivePolygons(rows, making))
+        if done > 0:
+            with progress.task(f"polygons of {_name(self._job)}", done, "rows") as task:
+                for top in range(0, done, BLOCK):
+                    window = Window(0, top, width, min(BLOCK, done - top))
+                    self._live.put(classes.read(window)[0], confidences.read(window))
+                    task.advance(int(window.height))
+        return self._live.put
+
+    def finish(self, progress: Progress) -> None:
+        """Wait for the polygons that were begun, or make those of what has been written.
+
+        Args:
             progress: Where to report.
 
         Raises:
             WorkError: If they cannot be written.
         """
-        classes, confidences = self._writers[0], self._writers[-1]
-        assert classes.profile.nodata is not None
-        rows = WrittenRows(classes)
-        self._naming.enter_context(
-            writing_polygons(
-                self._job,
-                rows,
-                Confidences(confidences),
-                replace(legend, ignore=int(classes.profile.nodata)),
-                margin=margin,
-                progress=progress,
+        if self._live is not None:
+            self._live.finish()
+            return
+        if self._job.targets.polygons is None:
+            return
+        rows, fields = WrittenRows(self._writers[0]), Confidences(self._writers[-1])
+        with progress.task(f"polygons of {_name(self._job)}", rows.shape[0], "rows") as task:
+            told = ToldRows(rows, task.advance)
+            self._naming.enter_context(
+                writing_polygons(self._job, told, fields, self._own_legend, margin=self._margin)
             )
-        )
+
+    @property
+    def _own_legend(self) -> Legend:
+        """The legend with what the class raster has where there is no data."""
+        nodata = self._writers[0].profile.nodata
+        assert nodata is not None
+        return replace(self._legend, ignore=int(nodata))
 
     def _end(self, *, keep: bool) -> None:
         for writer in self._writers[len(self._job.targets.rasters) :]:
@@ -167,13 +197,7 @@ class ScenePolygons:
 
 @contextmanager
 def writing_polygons(
-    job: SceneJob,
-    rows: ClassRows,
-    fields: Fields,
-    legend: Legend,
-    *,
-    margin: bool,
-    progress: Progress,
+    job: SceneJob, rows: ClassRows, fields: Fields, legend: Legend, *, margin: bool
 ) -> Iterator[None]:
     """Make the polygons of a scene; they get their name when the block ends, if it ends well.
 
@@ -183,7 +207,6 @@ def writing_polygons(
         fields: Its confidences.
         legend: The classes.
         margin: Whether the polygons tell the margin to the second class.
-        progress: Where to report.
 
     Raises:
         WorkError: If they cannot be written.
@@ -191,11 +214,10 @@ def writing_polygons(
     path, grid = job.targets.polygons, job.own.grid
     assert path is not None
     layer = PolygonLayer(columns=polygon_columns(margin=margin), crs=grid.crs, legend=legend)
-    name = Path(job.own.path).name
-    with ExitStack() as stack:
-        with progress.task(f"polygons of {name}", grid.height, "rows") as task:
-            told = ToldRows(rows, task.advance)
-            batches = Outlining(margin=margin).rows(told, grid, legend, one_name(name), fields)
-            overwrite = path in job.replaceable
-            stack.enter_context(writing_layer(path, batches, layer, overwrite=overwrite))
+    batches = Outlining(margin=margin).rows(rows, grid, legend, one_name(_name(job)), fields)
+    with writing_layer(path, batches, layer, overwrite=path in job.replaceable):
         yield
+
+
+def _name(job: SceneJob) -> str:
+    return Path(job.own.path).name

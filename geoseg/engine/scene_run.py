@@ -29,7 +29,7 @@ from geoseg.engine.pipeline import Group, Member, ScoreRows, predict_windows
 from geoseg.engine.resample import RowResampler
 from geoseg.engine.resized import predict_resized, resample_rows
 from geoseg.engine.scene_job import SceneJob
-from geoseg.engine.scene_polygons import ScenePolygons
+from geoseg.engine.scene_polygons import ScenePolygons, Take
 from geoseg.engine.scene_products import products_of
 from geoseg.engine.settings import mark_of, tags_of
 from geoseg.engine.sink import Sink
@@ -167,6 +167,7 @@ class SceneRun:
         with ExitStack() as stack:
             with timings.measure("setup"):
                 writers, journal, parts = self._open(stack)
+                take = self._begin_polygons(parts, progress)
             limit_block_cache(block_cache(job.own, _widest(parts)))
             before = sum(_finished_pixels(part) for part in parts)
             done = sum(sum(part.counts.windows) for part in parts)
@@ -180,6 +181,7 @@ class SceneRun:
                     classes=legend.values,
                     journal=journal,
                     timings=timings,
+                    take=take,
                 ) as sink,
             ):
                 self._run_parts(parts, sink, task)
@@ -190,8 +192,7 @@ class SceneRun:
             writers[0].sidecars[".aux.xml"] = raster_attribute_xml(legend, found)
             writers[0].sidecars[".qml"] = raster_qml(legend)
             with timings.measure("finish"):
-                if job.targets.polygons is not None:
-                    self._polygons.write(legend, margin=self._options.margin, progress=progress)
+                self._polygons.finish(progress)
                 stack.close()
         height, width = job.own.grid.shape
         return self._outcome(parts, found, height * width - before, done)
@@ -263,9 +264,16 @@ class SceneRun:
         """
         stack.push(JournalEnd(journal, self._job))
         writers: list[RasterWriter] = []
-        self._polygons = stack.enter_context(ScenePolygons(self._job, writers))
+        self._polygons = stack.enter_context(
+            ScenePolygons(self._job, writers, self._ensemble.legend, margin=self._options.margin)
+        )
         stack.enter_context(publish_together(writers, len(self._job.targets.rasters)))
         return writers
+
+    def _begin_polygons(self, parts: Sequence[Part], progress: Progress) -> Take | None:
+        """What takes finished rows, if they come in order and tracing them has the memory."""
+        is_live = len(parts) == 1 and self._options.max_memory is None
+        return self._polygons.begin(parts[0].row, progress) if is_live else None
 
     def _fits(self, parts: Sequence[Part]) -> bool:
         """Whether parts of an earlier run keep within the memory that this one may take."""

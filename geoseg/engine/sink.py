@@ -17,6 +17,7 @@ from geoseg.engine.fetch import Fetched
 from geoseg.engine.journal import Journal
 from geoseg.engine.memory import BEHIND
 from geoseg.engine.parts import Part
+from geoseg.engine.scene_polygons import Take
 from geoseg.engine.timings import Timings
 from geoseg.geo.cog import BLOCK, RasterWriter
 
@@ -43,6 +44,8 @@ class Sink:
         nodata: Value of each raster where nothing is valid.
         parts: What of the rasters is written.
         classes: Class values to count.
+        take: Takes the rows of the first and of the last raster once they are written, part by
+            part from the top down.
         journal: Where to note what is safe on the disk.
         timings: Told how long writing takes, and is waited for.
     """
@@ -56,8 +59,10 @@ class Sink:
         classes: Sequence[int],
         journal: Journal,
         timings: Timings,
+        take: Take | None = None,
     ) -> None:
         self._writers, self._parts, self._classes = writers, parts, classes
+        self._take = take
         self._gathered = [
             [_Gathered(writer, value, part) for writer, value in zip(writers, nodata, strict=True)]
             for part in parts
@@ -122,15 +127,17 @@ class Sink:
         with self._timings.measure("wait for device"):
             arrays = [fetched.array() for fetched in piece.arrays]
         with self._timings.measure("write"):
-            row = part.row
-            for place, (gathered, data) in enumerate(
-                zip(self._gathered[piece.part], arrays, strict=True)
-            ):
-                written = gathered.append(data, piece.valid, part)
-                if written is not None and place == 0:
-                    part.count(written, self._classes)
-                    row += written.shape[1]
-            part.row = row
+            written = [
+                gathered.append(data, piece.valid, part)
+                for gathered, data in zip(self._gathered[piece.part], arrays, strict=True)
+            ]
+            classes, last = written[0], written[-1]
+            if classes is not None and last is not None:
+                part.count(classes, self._classes)
+                part.row += classes.shape[1]
+                if self._take is not None:
+                    with self._timings.measure("wait for polygons"):
+                        self._take(classes[0], last)
             if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
                 self._save()
 

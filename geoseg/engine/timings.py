@@ -26,10 +26,11 @@ Stage = Literal[
     "read",
     "write",
     "wait for device",
+    "wait for polygons",
 ]
-"""What a thread is at. `setup` comes before the work. The last three are what the threads of reader
-and writer do beside it: the writer waits for a GPU to finish the rows that it is to write. All
-others are the thread's that runs the network."""
+"""What a thread is at. `setup` comes before the work. The last four are what the threads of reader
+and writer do beside it: the writer waits for a GPU to finish the rows that it is to write, and for
+the polygons of earlier rows to be made. All others are the thread's that runs the network."""
 
 Bound = Literal["network", "reading", "stitching", "writing"]
 """What a run would have to be quicker at to end sooner."""

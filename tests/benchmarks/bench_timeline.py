@@ -41,6 +41,7 @@ COLORS: dict[Stage, str] = {
     "wait for writer": "#f5d3e4",
     "write": "#009e73",
     "wait for device": "#d4e9df",
+    "wait for polygons": "#b3dccb",
     "finish": "#cc79a7",
 }
 _IDLE = "#eeeeee"

@@ -45,6 +45,7 @@ def test_stages_add_up(clock):
     assert timings.seconds == {
         "total": 6, "setup": 0, "wait for rows": 0, "cut": 0, "forward": 5, "add": 1, "encode": 0,
         "wait for writer": 0, "finish": 0, "read": 0, "write": 0, "wait for device": 0,
+        "wait for polygons": 0,
     }  # fmt: skip
 
 
