@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from geoseg.errors import printable
 from geoseg.progress import Progress
 from geoseg_cli import options
 
@@ -116,5 +117,5 @@ def _text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return ", ".join(_text(v) if v != "" else "-" for v in value) or "-"
-    text = str(value)
+    text = printable(str(value))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... (whole with --json)"

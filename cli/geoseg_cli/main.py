@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from geoseg import __version__
-from geoseg.errors import GeosegError
+from geoseg.errors import GeosegError, printable
 from geoseg.progress import Progress
 from geoseg_cli.deadline import end_in_time, leave_nothing
 
@@ -180,7 +180,7 @@ def _help_hint(error: click.ClickException) -> str:
 
 
 def _one_line(text: str, most: int = 500) -> str:
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 3] + "..."
 
 
