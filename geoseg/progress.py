@@ -77,7 +77,9 @@ class _BarTask:
     def __init__(self, name: str, total: int | None, unit: str) -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(total=total, desc=name, unit=unit, file=sys.stderr, dynamic_ncols=True)
+        self._bar = tqdm(
+            total=total, desc=printable(name), unit=unit, file=sys.stderr, dynamic_ncols=True
+        )
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:

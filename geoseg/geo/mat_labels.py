@@ -5,6 +5,7 @@ Files are data from strangers: only plain arrays are taken from them, of a bound
 
 from __future__ import annotations
 
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ KNOWN = ("GTcls.Segmentation", "S")
 
 _MOST_BYTES = 64 * 2**20
 """Label images are small; a larger file is not one, or is made to hurt."""
+
+_HEADER_BYTES, _COMPRESSED, _STEP_BYTES = 128, 15, 1 << 16
+"""Of version 5: its header, the kind of an element that is packed, and what is looked at once."""
 
 _BROKEN = (
     *(OSError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, MemoryError),
@@ -65,6 +69,7 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise LabelError(path, "is too large for a label image", "Save the labels alone")
+        _check_growth(path)
         with path.open("rb") as file:
             content: dict[str, Any] = loadmat(file, appendmat=False)
     except NotImplementedError as error:
@@ -77,6 +82,34 @@ def _load(path: Path) -> dict[str, Any]:
             path, f"is not a MATLAB file that can be read ({reason})", "Check the file"
         ) from error
     return {name: value for name, value in content.items() if not name.startswith("__")}
+
+
+def _check_growth(path: Path) -> None:
+    """Refuse arrays that grow beyond bounds when they are unpacked, as some bytes can do.
+
+    Raises:
+        LabelError: If they do.
+    """
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+        order = {b"IM": "<", b"MI": ">"}.get(header[-2:])
+        if len(header) < _HEADER_BYTES or order is None:  # version 4, which packs nothing
+            return
+        left = _MOST_BYTES
+        while len(tag := file.read(8)) == 8:
+            kind, size = struct.unpack(f"{order}II", tag)
+            if kind != _COMPRESSED:
+                file.seek(size, 1)
+                continue
+            unpack = zlib.decompressobj()
+            for start in range(0, size, _STEP_BYTES):
+                packed = file.read(min(_STEP_BYTES, size - start))
+                while packed and left >= 0:
+                    left -= len(unpack.decompress(packed, _STEP_BYTES))
+                    packed = unpack.unconsumed_tail
+                if left < 0:
+                    problem = f"holds more than {_MOST_BYTES >> 20} MiB, packed"
+                    raise LabelError(path, problem, "Save the labels alone")
 
 
 def _find(content: dict[str, Any], variable: str) -> npt.NDArray[Any] | None:

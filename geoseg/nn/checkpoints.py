@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
-from geoseg.errors import ConfigError, WorkError
+from geoseg.errors import BundleError, ConfigError, WorkError
 from geoseg.geo.outputs import publish
+from geoseg.nn.state_dicts import read_pickle
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -74,11 +74,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ConfigError: If the file is missing, cut short, or no checkpoint.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, ValueError) as error:
-        raise ConfigError(
-            path, "is no checkpoint that can be read", "Train again without --resume"
-        ) from error
+        content = read_pickle(Path(path))
+    except BundleError as error:
+        raise ConfigError(path, error.problem, "Train again without --resume") from error
     if not isinstance(content, Mapping) or "state_dict" not in content:
         raise ConfigError(path, "is no training checkpoint", "Train again without --resume")
     return dict(content)

@@ -96,14 +96,19 @@ def open_run(run: Path, setup: TrainSetup, *, resume: bool) -> Path | None:
         logger.info("%s has no checkpoint yet; training starts from the beginning", run)
         return None
     checkpoint = read_checkpoint(last)
-    state, running = checkpoint["callbacks"][Journal.__qualname__], checkpoint["running"]
-    if state["fingerprint"] != setup.data.fingerprint:
-        raise ConfigError(run, "the data are not those of the run", "Train anew on the new data")
-    epochs = len(state["history"])
-    is_within = running["epoch"] == epochs
-    batches = len(running["losses"]) // setup.process.world if is_within else 0
-    setup.sampler.load_state_dict(checkpoint["sampler"])
-    setup.sampler.set_epoch(epochs, batches * setup.batch_size)
+    try:
+        state, running = checkpoint["callbacks"][Journal.__qualname__], checkpoint["running"]
+        if state["fingerprint"] != setup.data.fingerprint:
+            problem = "the data are not those of the run"
+            raise ConfigError(run, problem, "Train anew on the new data")
+        epochs = len(state["history"])
+        is_within = running["epoch"] == epochs
+        batches = len(running["losses"]) // setup.process.world if is_within else 0
+        setup.sampler.load_state_dict(checkpoint["sampler"])
+        setup.sampler.set_epoch(epochs, batches * setup.batch_size)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        problem = f"lacks or garbles what a run keeps ({error!r})"
+        raise ConfigError(last, problem, "Train again without --resume") from error
     within = f" and {batches} batches of the next" if batches else ""
     logger.info("goes on after epoch %d%s", epochs, within)
     return last

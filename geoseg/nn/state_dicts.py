@@ -56,7 +56,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         raise BundleError(path, problem, "Check the path")
     if path.stat().st_size == 0:
         raise BundleError(path, "is empty", "Copy it again")
-    content = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
+    content = _read_safetensors(path) if _is_safetensors(path) else read_pickle(path)
     state = _unwrap(content)
     if not state:
         raise BundleError(path, "holds no weights by name", _ALONE)
@@ -95,10 +95,15 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise BundleError(path, f"is damaged ({_first_line(error)})", "Copy it again") from error
 
 
-def _read_pickle(path: Path) -> object:
-    _check_archive(path)
-    _check_calls(path)
+def read_pickle(path: Path) -> object:
+    """Read what `torch.save` wrote, if it is made of tensors and plain values.
+
+    Raises:
+        BundleError: If it is anything else, damaged, or takes more memory than the file.
+    """
     try:
+        _check_archive(path)
+        _check_calls(path)
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of unusual pickles: they are read or refused
             # As an open file, for by a name torch would guess what it is.

@@ -112,3 +112,16 @@ def test_cut_files_are_refused(tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(LabelError, match="No such file"):
         read_mat_labels(tmp_path / "none.mat")
+
+
+@pytest.mark.parametrize("size", [63, 65])
+def test_what_grows_when_it_is_unpacked_is_bounded(tmp_path, size):
+    """65 MiB of zeros, of which the file holds 65 kB."""
+    path = tmp_path / "labels.mat"
+    savemat(path, {"S": np.zeros((size, 1 << 20), np.uint8)}, do_compression=True)
+    assert path.stat().st_size < 1 << 17
+    if size < 64:
+        assert read_mat_labels(path).shape == (size, 1 << 20)
+    else:
+        with pytest.raises(LabelError, match="more than 64 MiB, packed"):
+            read_mat_labels(path)
