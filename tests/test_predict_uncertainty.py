@@ -88,7 +88,7 @@ def test_votes_are_counted(tmp_path, scene, models):
 def test_the_map_is_the_same_with_and_without(tmp_path, scene, models):
     bundles, _ = models
     outcome(scene, bundles, tmp_path, probabilities=tmp_path / "p.tif")
-    options = dataclasses.replace(FP32, probabilities=tmp_path / "q.tif")
+    options = dataclasses.replace(FP32, measures=("entropy",), probabilities=tmp_path / "q.tif")
     predict(scene, bundles, tmp_path / "d.tif", options)
     for one, other in (("c.tif", "d.tif"), ("p.tif", "q.tif")):
         with rasterio.open(tmp_path / one) as a, rasterio.open(tmp_path / other) as b:
@@ -113,3 +113,9 @@ def test_other_measures_are_refused(tmp_path, scene, models, told, measures):
     with pytest.raises(ConfigError, match=f"{told}.*Give some of entropy, margin, disagreement"):
         outcome(scene, models[0], tmp_path, measures=measures)
     assert not (tmp_path / "u.tif").exists()
+
+
+def test_measures_of_a_raster_that_is_not_asked_for_are_refused(tmp_path, scene, models):
+    with pytest.raises(ConfigError, match=r"--measures: .* Give --uncertainty, too"):
+        predict(scene, models[0], tmp_path / "c.tif", FP32)
+    assert not (tmp_path / "c.tif").exists()

@@ -346,6 +346,9 @@ def _check_measures(options: PredictOptions) -> None:
     if unknown or not options.measures or len(set(options.measures)) < len(options.measures):
         problem = f"{', '.join(map(str, unknown))} is unknown" if unknown else "is empty or doubled"
         raise ConfigError("--measures", problem, f"Give some of {', '.join(MEASURES)}, each once")
+    if options.uncertainty is None and options.measures != PredictOptions.measures:
+        problem = "are bands of a raster that is not written"
+        raise ConfigError("--measures", problem, "Give --uncertainty, too")
 
 
 def _check_resolution(options: PredictOptions) -> None:
