@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,11 @@ _LEGEND_SUFFIXES = (".toml", ".qml")
 
 
 def describe(
-    path: str | os.PathLike[str], model: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    model: str | os.PathLike[str] | None = None,
+    *,
+    trust_vrt: bool = False,
+    allow_remote: bool = False,
 ) -> dict[str, Any]:
     """Tell what a path holds.
 
@@ -29,6 +33,8 @@ def describe(
             array of numpy of three axes may be two scenes, and both are told.
         model: A bundle; of a scene it is then also told, band by band, how its values compare
             with those that the model was trained on (`shift`).
+        trust_vrt: Whether a VRT may point out of its own folder.
+        allow_remote: Whether a VRT may name URLs.
 
     Returns:
         JSON-able values; `kind` is `bundle`, `export`, `legend`, `tileset`, `scene` or `array`,
@@ -53,8 +59,9 @@ def describe(
         return {"kind": "tileset", "path": path, **_describe_tileset(path)}
     if is_npy(path) and model is None and (array := _describe_array(path)):
         return {"kind": "array", "path": path, **array}
-    described = {"kind": "scene", "path": path, **_describe_scene(path)}
-    return described if model is None else {**described, "shift": _describe_shift(path, model)}
+    scene = _open_scene(path, SceneOptions(trust_vrt=trust_vrt, allow_remote=allow_remote))
+    described = {"kind": "scene", "path": path, **_describe_scene(scene)}
+    return described if model is None else {**described, "shift": _describe_shift(scene, model)}
 
 
 def is_tileset(path: str | os.PathLike[str]) -> bool:
@@ -80,8 +87,7 @@ def _describe_array(path: str) -> dict[str, Any]:
     }
 
 
-def _describe_scene(path: str) -> dict[str, Any]:
-    scene = _open_scene(path)
+def _describe_scene(scene: Scene) -> dict[str, Any]:
     grid = scene.grid
     nodata = scene.nodata
     return {
@@ -101,13 +107,13 @@ def _describe_scene(path: str) -> dict[str, Any]:
     }
 
 
-def _describe_shift(path: str, model: str | os.PathLike[str]) -> list[dict[str, Any]]:
+def _describe_shift(scene: Scene, model: str | os.PathLike[str]) -> list[dict[str, Any]]:
     # here, not on top: they load torch, which a scene does without
     from geoseg.nn.fit import check_values, match_bands
     from geoseg.nn.open_model import open_card
     from geoseg.nn.shift import band_shifts
 
-    scene, card = _open_scene(path), open_card(model)
+    card = open_card(model)
     bands, stats = match_bands(scene, card.bands), card.band_stats
     if stats is None:
         raise BundleError(os.fspath(model), "holds no statistics of its training", "Leave -m out")
@@ -121,12 +127,12 @@ def _describe_shift(path: str, model: str | os.PathLike[str]) -> list[dict[str, 
     ]
 
 
-def _open_scene(path: str) -> Scene:
+def _open_scene(path: str, options: SceneOptions) -> Scene:
     """Open a scene, in pixel space if it has no CRS: that is worth telling, not refusing."""
     try:
-        return Scene.open(path)
+        return Scene.open(path, options)
     except SceneError:
-        return Scene.open(path, SceneOptions(assume_crs="none"))
+        return Scene.open(path, replace(options, assume_crs="none"))
 
 
 def _describe_bundle(path: str) -> dict[str, Any]:

@@ -147,7 +147,10 @@ def suggest(
         timings=False,
     )
     names = [bundles] if isinstance(bundles, str | Path) else list(bundles)
-    paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
+    paths = find_scenes(
+        [scenes] if isinstance(scenes, str | Path) else scenes,
+        allow_remote=how.scene.allow_remote,
+    )
     inputs = [path for path in (*paths, *names, how.aoi, options.labelled) if path]
     target = check_output(output, overwrite=options.overwrite, inputs=inputs)
     polygon_driver(target)

@@ -94,6 +94,9 @@ class TileOptions:
     trust_vrt: bool = False
     """Whether a VRT may point out of its own folder."""
 
+    allow_remote: bool = False
+    """Whether a VRT, and a list of scenes, may name URLs."""
+
     npy_axes: NpyAxes | None = None
     """What the three axes of `.npy` scenes are; two are height and width."""
 
@@ -148,6 +151,7 @@ class TileOptions:
             assume_crs=self.assume_crs,
             expand_palette=self.expand_palette,
             trust_vrt=self.trust_vrt,
+            allow_remote=self.allow_remote,
             npy_axes=self.npy_axes,
         )
 
@@ -184,7 +188,9 @@ def tile(
         WorkError: If the disk fails.
     """
     options = options or TileOptions()
-    paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
+    paths = find_scenes(
+        [scenes] if isinstance(scenes, str | Path) else scenes, allow_remote=options.allow_remote
+    )
     sources = open_labelled(paths, str(labels), legend, options.scene, options.labels)
     check_tile_format(sources[0].scene, options.format)
     inputs = [p for source in sources for p in (source.scene.path, source.labels.path)]

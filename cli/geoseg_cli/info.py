@@ -33,6 +33,7 @@ _LONGEST = 100
     help="Also draw tiles, classes and bands of the tile set PATH into this picture.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the picture if it exists.")
+@options.trust
 @options.as_json
 @options.messages
 def command(
@@ -40,6 +41,8 @@ def command(
     model: str | None,
     sheet: Path | None,
     overwrite: bool,
+    trust_vrt: bool,
+    allow_remote: bool,
     as_json: bool,
     progress: Progress,
 ) -> None:
@@ -53,7 +56,10 @@ def command(
     del progress  # nothing here takes long
     if sheet is not None:
         _draw(paths, sheet, overwrite=overwrite)
-    described = [describe(path, model) for path in _expand(paths)]
+    described = [
+        describe(path, model, trust_vrt=trust_vrt, allow_remote=allow_remote)
+        for path in _expand(paths, allow_remote=allow_remote)
+    ]
     if as_json:
         options.print_json(described[0] if len(described) == 1 else described)
     else:
@@ -68,14 +74,15 @@ def _draw(paths: Sequence[str], sheet: Path, *, overwrite: bool) -> None:
     draw_tileset_sheet(paths[0], sheet, overwrite=overwrite)
 
 
-def _expand(paths: Sequence[str]) -> list[str]:
+def _expand(paths: Sequence[str], *, allow_remote: bool) -> list[str]:
     """Files and tile sets as they are; globs, lists and folders of scenes as their scenes."""
     from geoseg.geo.paths import find_scenes
     from geoseg.info import is_tileset
 
     found: list[str] = []
     for path in paths:
-        found.extend([path] if Path(path).is_file() or is_tileset(path) else find_scenes([path]))
+        is_whole = Path(path).is_file() or is_tileset(path)
+        found.extend([path] if is_whole else find_scenes([path], allow_remote=allow_remote))
     return found
 
 

@@ -201,11 +201,11 @@ def _prepare_process(*, debug: bool) -> None:
 
 @contextmanager
 def _remote_as_typed(words: Sequence[str]) -> Iterator[None]:
-    """Let GDAL reach other machines only where a URL was typed, or may be in what `train` reads.
+    """Let GDAL reach other machines only where a URL was typed, or that allowed, or by `train`.
 
     A file may tell GDAL of overviews or sources elsewhere in more ways than can be looked for.
     """
-    is_typed = any("://" in word or "/vsi" in word for word in words)
+    is_typed = any("://" in word or "/vsi" in word for word in words) or "--allow-remote" in words
     if is_typed or words[:1] == ["train"] or _ONLY_REMOTE in os.environ:
         yield
     else:

@@ -129,6 +129,15 @@ def jobs(function: F) -> F:
     )(function)
 
 
+def cluster(function: F) -> F:
+    """`--cluster`; the command receives `cluster: str | None` (None: this process)."""
+    return click.option(
+        "--cluster",
+        metavar="WHERE",
+        help="Let workers do it: local:N, tcp://host:port, slurm:partition=...,workers=N.",
+    )(function)
+
+
 def as_json(function: F) -> F:
     """`--json`; the command receives `as_json`."""
     return click.option(
@@ -142,6 +151,16 @@ def assume_crs(function: F) -> F:
         "--assume-crs",
         metavar="CRS",
         help='CRS of rasters that have none, such as EPSG:32633; "none" for plain pixels.',
+    )(function)
+
+
+def trust(function: F) -> F:
+    """What a VRT may name; the command receives `trust_vrt: bool` and `allow_remote: bool`."""
+    function = click.option(
+        "--allow-remote", is_flag=True, help="Let lists and VRTs name scenes at URLs."
+    )(function)
+    return click.option(
+        "--trust-vrt", is_flag=True, help="Let a VRT read files outside its folder."
     )(function)
 
 
@@ -164,7 +183,7 @@ def scene(function: F) -> F:
     @click.option(
         "--expand-palette", is_flag=True, help="Read paletted scenes as red, green, blue."
     )
-    @click.option("--trust-vrt", is_flag=True, help="Let a VRT read files outside its folder.")
+    @trust
     @click.option(
         "--npy-axes",
         type=click.Choice(["bhw", "hwb"]),
@@ -178,6 +197,7 @@ def scene(function: F) -> F:
         assume_crs: str | None,
         expand_palette: bool,
         trust_vrt: bool,
+        allow_remote: bool,
         npy_axes: Literal["bhw", "hwb"] | None,
         **arguments: object,  # whatever the command at hand takes
     ) -> object:
@@ -189,6 +209,7 @@ def scene(function: F) -> F:
             assume_crs=assume_crs,
             expand_palette=expand_palette,
             trust_vrt=trust_vrt,
+            allow_remote=allow_remote,
             npy_axes=npy_axes,
         )
         return function(scene=chosen, **arguments)

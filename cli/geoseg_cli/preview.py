@@ -41,6 +41,7 @@ from geoseg_cli import options
     help="Percentiles of a scene's values that become black and white.",
 )
 @options.assume_crs
+@options.trust
 @options.messages
 def command(
     rasters: tuple[str, ...],
@@ -54,6 +55,8 @@ def command(
     size: int,
     stretch: tuple[float, ...],
     assume_crs: str | None,
+    trust_vrt: bool,
+    allow_remote: bool,
     progress: Progress,
 ) -> None:
     """Draw a quick look of rasters and polygons, with legend and scale bar.
@@ -69,7 +72,7 @@ def command(
     if len(stretch) != 2:
         raise click.BadParameter("two percentiles are wanted, such as 2,98", param_hint="--stretch")
     written = preview(
-        find_scenes(rasters),
+        find_scenes(rasters, allow_remote=allow_remote),
         output,
         classes=classes,
         polygons=polygons,
@@ -80,6 +83,8 @@ def command(
             opacity=opacity,
             stretch=(stretch[0], stretch[1]),
             assume_crs=assume_crs,
+            trust_vrt=trust_vrt,
+            allow_remote=allow_remote,
         ),
         overwrite=overwrite,
     )

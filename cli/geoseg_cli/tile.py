@@ -126,6 +126,7 @@ def command(
         expand_palette=scene.expand_palette,
         assume_crs=scene.assume_crs,
         trust_vrt=scene.trust_vrt,
+        allow_remote=scene.allow_remote,
         npy_axes=scene.npy_axes,
         jobs=jobs,
         overwrite=overwrite,

@@ -12,11 +12,11 @@ from rasterio.windows import Window
 
 from geoseg.errors import SceneError
 from geoseg.geo.calibration import CalibrationCounts, Shares, unlike_one
-from geoseg.geo.gdal import is_remote
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.probabilities import Probabilities
 from geoseg.geo.raster import SceneOptions
+from geoseg.geo.remote import is_remote
 
 _VALUES = 1 << 22
 """Probabilities in memory at a time, all classes together."""

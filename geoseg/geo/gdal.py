@@ -23,6 +23,7 @@ from rasterio.vrt import WarpedVRT
 
 from geoseg.errors import SceneError
 from geoseg.geo.npy import NpyAxes, is_npy, npy_as_vrt
+from geoseg.geo.remote import is_remote, read_patiently, set_remote_defaults
 from geoseg.geo.side_files import CURE, check_side_files
 from geoseg.geo.vrt import check_vrt
 
@@ -58,19 +59,19 @@ class _Handles(threading.local):
 _handles = _Handles()
 
 
-def is_remote(path: str) -> bool:
-    """Whether GDAL reads `path` through its virtual file systems (a URL or `/vsi...`)."""
-    return "://" in path or path.startswith("/vsi")
-
-
 def open_dataset(
-    path: str, *, trust_vrt: bool = False, npy_axes: NpyAxes | None = None
+    path: str,
+    *,
+    trust_vrt: bool = False,
+    allow_remote: bool = False,
+    npy_axes: NpyAxes | None = None,
 ) -> DatasetReader:
     """Open a raster by a named driver.
 
     Args:
         path: A file, a URL, or a `/vsi...` path; a local `.npy` is an array of numpy.
         trust_vrt: Whether a VRT may reach out of its folder.
+        allow_remote: Whether a VRT may name URLs.
         npy_axes: What the three axes of an array of numpy are.
 
     Returns:
@@ -80,6 +81,8 @@ def open_dataset(
         SceneError: If there is no such file, or it is no raster that geoseg reads.
     """
     drivers = DRIVERS
+    if is_remote(path) or trust_vrt or allow_remote:
+        set_remote_defaults()
     if not is_remote(path):
         _check_file(path)
         if not trust_vrt:
@@ -92,14 +95,12 @@ def open_dataset(
     elif path.lower().endswith(".vrt"):
         drivers = ["VRT"]
         if not trust_vrt:
-            if is_remote(path):
-                raise SceneError(path, "is a remote VRT", "Give --trust-vrt if you know its source")
-            check_vrt(Path(path))
+            _check_vrt(path, allow_remote=allow_remote)
     try:
         with warnings.catch_warnings(), rasterio.Env(**extra):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             if is_remote(path):
-                return rasterio.open(path, driver=drivers[0])
+                return _open_remote(path, drivers[0])
             # rasterio.open takes one driver only; the class behind it takes a list.
             dataset = DatasetReader(name, driver=drivers)
             _check_sides(path, dataset)
@@ -113,6 +114,16 @@ def open_dataset(
         raise SceneError(
             path, f"is not a raster that can be read ({reason(error)})", "Check the file"
         ) from error
+
+
+def _open_remote(path: str, driver: str) -> DatasetReader:
+    def look() -> DatasetReader:
+        dataset = rasterio.open(path, driver=driver)
+        # What GDAL tells while it looks for masks is caught here only, as of local files.
+        _ = dataset.mask_flag_enums
+        return dataset
+
+    return read_patiently(look, lambda: None, GDAL_ERRORS)
 
 
 def keep_handle(key: Hashable, dataset: DatasetReader | WarpedVRT) -> DatasetReader | WarpedVRT:
@@ -131,6 +142,13 @@ def kept_handle(key: Hashable) -> DatasetReader | WarpedVRT | None:
     if dataset is not None:
         handles.move_to_end(key)
     return dataset
+
+
+def drop_handle(key: Hashable) -> None:
+    """Close the dataset that this thread keeps under `key`, if any."""
+    dataset = _own_handles().pop(key, None)
+    if dataset is not None:
+        dataset.close()
 
 
 def file_stamp(path: str) -> tuple[int, int]:
@@ -177,6 +195,12 @@ def _own_handles() -> OrderedDict[Hashable, DatasetReader | WarpedVRT]:
 
 _forgotten: list[object] = []
 """Keeps a parent's datasets from being closed in a forked child."""
+
+
+def _check_vrt(path: str, *, allow_remote: bool) -> None:
+    if is_remote(path):
+        raise SceneError(path, "is a remote VRT", "Give --trust-vrt if you know its source")
+    check_vrt(Path(path), allow_remote=allow_remote)
 
 
 def _check_file(path: str) -> None:

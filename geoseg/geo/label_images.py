@@ -21,8 +21,9 @@ from geoseg.geo.legend import Legend
 from geoseg.geo.mat_labels import read_mat_labels
 from geoseg.geo.matching import names_numbers, raster_colors, raster_values
 from geoseg.geo.paths import SUFFIXES, find_scenes
-from geoseg.geo.raster import Scene, SceneOptions, assumed_crs
+from geoseg.geo.raster import Scene, SceneOptions
 from geoseg.geo.recolor import VALUES, Reading, gray_color, pack, pack_rgb
+from geoseg.geo.scene_place import assumed_crs
 from geoseg.geo.values import count_values, list_counts
 
 logger = logging.getLogger(__name__)

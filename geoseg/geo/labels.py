@@ -15,7 +15,6 @@ import shapely
 from rasterio.crs import CRS
 
 from geoseg.errors import LabelError, LegendError, SceneError
-from geoseg.geo.gdal import is_remote
 from geoseg.geo.geometry import Geometries, buffer_metres, is_polygonal, repair
 from geoseg.geo.grid import Grid
 from geoseg.geo.label_sources import LabelSource, PolygonSource, RasterSource
@@ -30,6 +29,7 @@ from geoseg.geo.matching import (
 )
 from geoseg.geo.palettes import read_raster_palette
 from geoseg.geo.raster import Scene, SceneOptions
+from geoseg.geo.remote import is_remote
 from geoseg.geo.values import list_counts
 from geoseg.geo.vector import VECTOR_SUFFIXES, crs_of, read_features, vector_layers
 

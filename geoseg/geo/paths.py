@@ -8,20 +8,24 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from geoseg.errors import SceneError
-from geoseg.geo.gdal import is_remote
+from geoseg.geo.remote import is_remote
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".png", ".jpg", ".jpeg", ".jp2", ".img", ".npy")
 """What counts as a scene where a folder is given."""
 
 
 def find_scenes(
-    paths: Iterable[str | os.PathLike[str]], suffixes: tuple[str, ...] = SUFFIXES
+    paths: Iterable[str | os.PathLike[str]],
+    suffixes: tuple[str, ...] = SUFFIXES,
+    *,
+    allow_remote: bool | None = None,
 ) -> list[str]:
     """Turn what a user typed into scenes: files, URLs, globs, folders, and `@list.txt`.
 
     Args:
         paths: What was typed.
         suffixes: What counts as a scene where a folder is given, in lower case.
+        allow_remote: Whether a list may name URLs; None where the job has no option for it.
 
     Returns:
         Paths without repeats; those of one glob or folder in order of name.
@@ -31,13 +35,15 @@ def find_scenes(
     """
     found: list[str] = []
     for path in paths:
-        found.extend(_expand(os.fspath(path), suffixes))
+        entry = os.fspath(path)
+        if entry.startswith("@"):
+            found.extend(_expand_list(entry, suffixes, allow_remote=allow_remote))
+        else:
+            found.extend(_expand(entry, suffixes))
     return list(dict.fromkeys(found))
 
 
 def _expand(entry: str, suffixes: tuple[str, ...]) -> list[str]:
-    if entry.startswith("@"):
-        return _expand_list(entry, suffixes)
     if is_remote(entry):
         return [entry]
     entry = os.path.expanduser(entry)
@@ -54,7 +60,7 @@ def _expand(entry: str, suffixes: tuple[str, ...]) -> list[str]:
     return matches
 
 
-def _expand_list(entry: str, suffixes: tuple[str, ...]) -> list[str]:
+def _expand_list(entry: str, suffixes: tuple[str, ...], *, allow_remote: bool | None) -> list[str]:
     """The scenes of a text file, one entry a line; empty lines and `#` lines are passed over."""
     try:
         text = Path(entry[1:]).expanduser().read_text(encoding="utf-8-sig")
@@ -67,8 +73,11 @@ def _expand_list(entry: str, suffixes: tuple[str, ...]) -> list[str]:
     for line in lines:
         if line.startswith("@"):
             raise SceneError(entry, f"names another list, {line}", "Put its paths in directly")
-        if is_remote(line):
-            raise SceneError(entry, f"names a remote path, {line}", "Name it on the command line")
+        if is_remote(line) and not allow_remote:
+            cure = "Name it on the command line" + (
+                ", or give --allow-remote" * (allow_remote is False)
+            )
+            raise SceneError(entry, f"names a remote path, {line}", cure)
     return [path for line in lines for path in _expand(line, suffixes)]
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
-from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.env import Env
-from rasterio.errors import CRSError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from geoseg.errors import ConfigError, SceneError
+from geoseg.errors import SceneError
 from geoseg.geo.alpha import names_alpha, without_alpha
 from geoseg.geo.bands import (
     Colormap,
@@ -29,6 +27,7 @@ from geoseg.geo.bands import (
 )
 from geoseg.geo.gdal import (
     GDAL_ERRORS,
+    drop_handle,
     file_stamp,
     keep_handle,
     kept_handle,
@@ -36,7 +35,9 @@ from geoseg.geo.gdal import (
     reason,
 )
 from geoseg.geo.grid import Grid
-from geoseg.geo.npy import NpyAxes, is_npy
+from geoseg.geo.npy import NpyAxes
+from geoseg.geo.remote import is_remote, read_patiently
+from geoseg.geo.scene_place import grid_of
 from geoseg.geo.validity import (
     Validity,
     alpha_band,
@@ -89,6 +90,9 @@ class SceneOptions:
 
     trust_vrt: bool = False
     """Whether a VRT may point out of its own folder."""
+
+    allow_remote: bool = False
+    """Whether a VRT, and a list of scenes, may name URLs."""
 
     npy_axes: NpyAxes | None = None
     """What the three axes of arrays of numpy are; two are height and width."""
@@ -177,9 +181,8 @@ class Scene:
         """
         window = self._checked(window)
         grid = self.grid.crop(window)
-        dataset = self._handle()
         try:
-            data, valid = self._read(dataset, window, shape)
+            data, valid = self._read(window, shape)
         except GDAL_ERRORS as error:
             raise SceneError(
                 self.path,
@@ -251,14 +254,13 @@ class Scene:
     def _handle(self) -> DatasetReader | WarpedVRT:
         if file_stamp(self.path) != self.stamp:
             raise SceneError(self.path, "has changed since it was opened", "Run again")
-        key = (self.path, self.stamp, self.options)
-        dataset = kept_handle(key)
+        dataset = kept_handle(self._key)
         if dataset is not None:
             return dataset
         source = _open(self.path, self.options)
         if self.options.resolution is not None:
-            return keep_handle(key, self._warped(source))
-        return keep_handle(key, source)
+            return keep_handle(self._key, self._warped(source))
+        return keep_handle(self._key, source)
 
     def _warped(self, source: DatasetReader) -> WarpedVRT:
         """A view of the file on the grid of another resolution."""
@@ -279,9 +281,20 @@ class Scene:
         )
 
     def _read(
-        self, dataset: DatasetReader | WarpedVRT, window: Window, shape: tuple[int, int] | None
+        self, window: Window, shape: tuple[int, int] | None
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """As `_read_once`, and again where that fails and a network may be at fault."""
+        if not is_remote(self.path) and not self.options.allow_remote:
+            return self._read_once(window, shape)
+        return read_patiently(
+            lambda: self._read_once(window, shape), lambda: drop_handle(self._key), GDAL_ERRORS
+        )
+
+    def _read_once(
+        self, window: Window, shape: tuple[int, int] | None
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Values (bands, height, width), and where they are valid (height, width)."""
+        dataset = self._handle()
         bands = [1] if self._is_expanded else list(self.bands)
         out_shape = None if shape is None else (len(bands), *shape)
         data: npt.NDArray[Any] = dataset.read(
@@ -295,6 +308,11 @@ class Scene:
         return data, valid
 
     @property
+    def _key(self) -> Hashable:
+        """What the open file is kept under."""
+        return self.path, self.stamp, self.options
+
+    @property
     def _is_expanded(self) -> bool:
         return self.colormap is not None and self.options.expand_palette
 
@@ -306,7 +324,12 @@ class Scene:
 
 def _open(path: str, options: SceneOptions) -> DatasetReader:
     """The file; without its alpha where `options` name that as a band."""
-    dataset = open_dataset(path, trust_vrt=options.trust_vrt, npy_axes=options.npy_axes)
+    dataset = open_dataset(
+        path,
+        trust_vrt=options.trust_vrt,
+        allow_remote=options.allow_remote,
+        npy_axes=options.npy_axes,
+    )
     return without_alpha(path, dataset) if names_alpha(dataset, options.bands) else dataset
 
 
@@ -319,7 +342,7 @@ def _describe(path: str, dataset: DatasetReader, options: SceneOptions) -> Scene
     file_bands = (1,) if expand else bands
     dtype = common_dtype(path, dataset, file_bands)
     nodata_values = nodata_of(dataset, file_bands)
-    grid = _grid(path, dataset, options)
+    grid = grid_of(path, dataset, options.assume_crs)
     if options.resolution is not None:
         grid = grid.at_resolution(options.resolution)
         _check_one_nodata(path, nodata_values)
@@ -347,51 +370,3 @@ def _check_one_nodata(path: str, values: tuple[float | None, ...]) -> None:
             f"has bands of unlike nodata values ({listing}), which cannot be resampled together",
             "Choose --bands of one, or leave --resolution out",
         )
-
-
-def _grid(path: str, dataset: DatasetReader, options: SceneOptions) -> Grid:
-    crs, transform = dataset.crs, dataset.transform
-    assumed = assumed_crs(options.assume_crs)
-    # a view without alpha is a VRT, whatever the file is
-    is_picture = dataset.driver in {"PNG", "JPEG", "BMP"} or path.lower().endswith((".png", ".bmp"))
-    plain_image = is_picture or is_npy(path)
-    if options.assume_crs is not None and options.assume_crs.lower() == "none":
-        crs, transform = None, Affine.identity()
-    elif transform.is_identity and dataset.gcps[0]:
-        raise SceneError(
-            path,
-            "has ground control points only, no grid",
-            "Warp it first: gdalwarp -r bilinear INPUT OUTPUT.tif",
-        )
-    elif transform.is_identity and (crs is not None or not plain_image):
-        raise SceneError(
-            path,
-            "has no place on the ground (no geotransform)",
-            "Georeference it, or give --assume-crs none to work in plain pixels",
-        )
-    elif crs is None and not transform.is_identity:
-        if assumed is None:
-            cure = "Give the one it was made in, such as --assume-crs EPSG:32632"
-            raise SceneError(path, "has no CRS", cure)
-        crs = assumed
-    try:
-        return Grid(height=dataset.height, width=dataset.width, transform=transform, crs=crs)
-    except SceneError as error:
-        raise SceneError(path, error.problem, "Georeference it anew") from error
-
-
-def assumed_crs(text: str | None) -> CRS | None:
-    """The CRS that a user gives to files without one; None where it is not told, or `none`.
-
-    Raises:
-        ConfigError: If it is no CRS.
-    """
-    if text is None or text.lower() == "none":
-        return None
-    try:
-        with Env():  # else PROJ tells its own errors on stderr
-            return CRS.from_user_input(text)
-    except CRSError as error:
-        raise ConfigError(
-            "--assume-crs", f"{text!r} is no CRS", "Give one such as EPSG:32632"
-        ) from error

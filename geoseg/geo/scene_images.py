@@ -9,9 +9,9 @@ from pathlib import Path
 from rasterio.windows import Window
 
 from geoseg.errors import SceneError
-from geoseg.geo.gdal import is_remote
 from geoseg.geo.grid import Grid
 from geoseg.geo.raster import Raster, Scene, SceneOptions
+from geoseg.geo.remote import is_remote
 
 _SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt", ".img", ".bmp")
 _CURE = "Give a folder with files of the same names or stems, or a pattern with {stem}"

@@ -17,10 +17,10 @@ from rasterio.errors import CRSError
 from shapely.geometry.base import BaseGeometry
 
 from geoseg.errors import ConfigError, LabelError
-from geoseg.geo.gdal import is_remote
 from geoseg.geo.geometry import burn, is_polygonal, repair, reproject
 from geoseg.geo.polygon_files import write_polygons
 from geoseg.geo.polygon_formats import quiet_ogr
+from geoseg.geo.remote import is_remote
 from geoseg.geo.vector_check import check_vector
 
 __all__ = ["burn", "count_shapes", "read_area", "read_features", "read_polygons", "write_polygons"]

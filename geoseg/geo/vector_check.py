@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 from geoseg.errors import LabelError
-from geoseg.geo.gdal import is_remote
+from geoseg.geo.remote import is_remote
 
 _HEAD_BYTES = 64 << 10
 _POINTER = re.compile(rb"<ogr\w*(?:datasource|layer)\b|gdal_streamed_alg|virtualogr", re.IGNORECASE)

@@ -7,6 +7,7 @@ regard to case, and an attribute for an element of that name; so does this check
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -33,14 +34,19 @@ _PLAIN_KINDS = {"vrtwarpeddataset", "vrtpansharpeneddataset", "vrtwarpedrasterba
     "vrtderivedrasterband",
     "vrtpansharpenedrasterband",
 }
+_URL = re.compile(r"(/vsicurl/https?://|/vsi(s3|gs|az)/|https?://)[^?\s]\S*", re.IGNORECASE)
+"""Sources that `allow_remote` lets pass: files of servers, but no chain of virtual file systems."""
+
+_REMOTE_CURE = "Give --allow-remote, or --trust-vrt, if you know where it comes from"
 _REMOTE_MARKS = ("://", "/vsi", "\\\\")
 
 
-def check_vrt(path: Path) -> None:
+def check_vrt(path: Path, *, allow_remote: bool = False) -> None:
     """Refuse a VRT that reaches out of its own folder, or whose sources are missing.
 
     Args:
         path: The VRT; VRTs among its sources are checked too.
+        allow_remote: Whether sources may be URLs; what is behind them cannot be checked.
 
     Raises:
         SceneError: If it is no sound XML, holds code, raw bands, remote or absolute-elsewhere
@@ -49,17 +55,17 @@ def check_vrt(path: Path) -> None:
     root = path.resolve().parent
     seen, waiting = {path.resolve()}, [path.resolve()]
     while waiting:
-        found = set(_nested(waiting.pop(), root))
+        found = set(_nested(waiting.pop(), root, allow_remote=allow_remote))
         waiting += found - seen
         seen |= found
 
 
-def _nested(path: Path, root: Path) -> Iterator[Path]:
+def _nested(path: Path, root: Path, *, allow_remote: bool) -> Iterator[Path]:
     """Check one VRT; yields the VRTs among its sources."""
     for element in _parse(path):
         tag = _plain(element.tag)
         _check_element(path, tag, element)
-        if tag in _SOURCE_TAGS:
+        if tag in _SOURCE_TAGS and not _is_allowed_url(path, element, allow=allow_remote):
             source = _source_path(path, element, root)
             if _is_vrt(path, source):
                 yield source
@@ -105,6 +111,20 @@ def _check_element(vrt: Path, tag: str, element: ElementTree.Element) -> None:
     is_hidden = _SOURCE_TAGS & set(attributes) or tag == "relativetovrt"
     if is_hidden or names & _FILE_TAGS or attributes.get("key", "").lower() in _FILE_KEYS:
         raise SceneError(vrt, "names a file in an unusual place", CURE)
+
+
+def _is_allowed_url(vrt: Path, element: ElementTree.Element, *, allow: bool) -> bool:
+    """Whether a source is at a URL that may be read.
+
+    Raises:
+        SceneError: If it is at one, and may not.
+    """
+    name = (element.text or "").strip()
+    relative = {_plain(key): value.strip() for key, value in element.attrib.items()}
+    is_url = _URL.fullmatch(name) is not None and relative.get("relativetovrt", "0") == "0"
+    if is_url and not allow:
+        raise SceneError(vrt, f"has a source that is not a plain file: {name}", _REMOTE_CURE)
+    return is_url
 
 
 def _source_path(vrt: Path, element: ElementTree.Element, root: Path) -> Path:

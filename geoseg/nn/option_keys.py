@@ -20,6 +20,7 @@ def _keys(table: str, *names: str) -> dict[str, str]:
 _ONLY_TILES = {
     "--expand-palette": "geoseg tile --expand-palette",
     "--trust-vrt": "geoseg tile --trust-vrt",
+    "--allow-remote": "geoseg tile --allow-remote",
 }
 """What only tiles can be cut with."""
 

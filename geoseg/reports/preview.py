@@ -54,6 +54,12 @@ class PreviewOptions:
     assume_crs: str | None = None
     """CRS of rasters that have none; `none` takes them as plain pixels."""
 
+    trust_vrt: bool = False
+    """Whether a VRT may point out of its own folder."""
+
+    allow_remote: bool = False
+    """Whether a VRT may name URLs."""
+
     def __post_init__(self) -> None:
         if not 0 <= self.opacity <= 1:
             raise ConfigError("--opacity", f"is {self.opacity}", "Give 0 to 1")
@@ -157,7 +163,12 @@ def _panel_side(count: int, options: PreviewOptions) -> int:
 
 
 def _open_panel(path: str, legend: Legend | None, side: int, options: PreviewOptions) -> _Panel:
-    plain = SceneOptions(assume_crs=options.assume_crs, resampling="nearest")
+    plain = SceneOptions(
+        assume_crs=options.assume_crs,
+        resampling="nearest",
+        trust_vrt=options.trust_vrt,
+        allow_remote=options.allow_remote,
+    )
     scene = Scene.open(path, plain)
     if _may_hold_classes(scene, legend):
         raster = _read(scene, side)

@@ -10,13 +10,13 @@ from geoseg.errors import SceneError
 from geoseg.geo import gdal
 from geoseg.geo.gdal import (
     file_stamp,
-    is_remote,
     keep_handle,
     kept_handle,
     limit_block_cache,
     open_dataset,
     reason,
 )
+from geoseg.geo.remote import is_remote
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,17 @@ def test_entries_that_stand_for_nothing(folder, entry, content, message):
         find_scenes([entry])
 
 
+def test_urls_in_lists_need_leave(folder):
+    (folder / "list").write_text("b.tif\nhttps://e.org/x.tif\n/vsis3/b/k.tif\n")
+    told = r"@list: names a remote path, https://e.org/x.tif. Name it on the command line"
+    with pytest.raises(SceneError, match=told + r"\.$"):
+        find_scenes(["@list"])
+    with pytest.raises(SceneError, match=told + r", or give --allow-remote\.$"):
+        find_scenes(["@list"], allow_remote=False)
+    found = find_scenes(["@list"], allow_remote=True)
+    assert found == ["b.tif", "https://e.org/x.tif", "/vsis3/b/k.tif"]
+
+
 def test_strange_names(folder):
     for name in ("é 测 #%.tif", "a b.tif", "-o.tif"):
         (folder / name).write_text("x")

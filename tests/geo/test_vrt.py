@@ -74,6 +74,32 @@ def test_nested_vrts_are_read_and_checked(folder, name):
         Scene.open(folder / "m.vrt")
 
 
+URLS = ["/vsicurl/https://e.org/a.tif", "https://e.org/a.tif", "/vsis3/bucket/a.tif"]
+CHAINS = [
+    *("/vsizip//vsicurl/https://e.org/a.zip/a.tif", "/vsicurl?url=https://e.org/a.tif"),
+    *("vrt:///vsicurl/https://e.org/a.tif", "WMS:https://e.org/", "ftp://e.org/a.tif"),
+    *("/vsicurl//etc/passwd", "https://e.org/a.tif b", "/vsisubfile/0_9,a.tif"),
+]
+
+
+@pytest.mark.parametrize("source", URLS)
+def test_urls_need_leave(folder, source):
+    (folder / "m.vrt").write_text(vrt_text(band(source, "")))
+    with pytest.raises(SceneError, match=r"not a plain file: .*--allow-remote, or --trust-vrt"):
+        check_vrt(folder / "m.vrt")
+    check_vrt(folder / "m.vrt", allow_remote=True)
+    (folder / "m.vrt").write_text(vrt_text(band(source, "") + band("../secret.tif")))
+    with pytest.raises(SceneError, match="outside its folder"):
+        check_vrt(folder / "m.vrt", allow_remote=True)
+
+
+@pytest.mark.parametrize("source", CHAINS)
+def test_leave_for_urls_is_none_for_other_readers(folder, source):
+    (folder / "m.vrt").write_text(vrt_text(band(source, "")))
+    with pytest.raises(SceneError, match="not a plain file"):
+        check_vrt(folder / "m.vrt", allow_remote=True)
+
+
 def test_vrts_that_refer_to_each_other_end(folder):
     for number in range(12):
         twice = band(f"{number + 1}.vrt") + band(f"{(number + 2) % 13}.vrt")
