@@ -288,6 +288,9 @@ class RasterWriter:
             stale = Path(f"{self.path}{suffix}")
             if suffix not in fresh and os.path.lexists(stale):  # Its name may be too long to be.
                 stale.unlink(missing_ok=True)
+        style = sidecar_path(self.path, ".qml")
+        if ".qml" not in fresh and _holds_classes(style):
+            style.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _clean_on_error(self) -> Iterator[None]:
@@ -347,6 +350,14 @@ def sidecar_path(path: Path, suffix: str) -> Path:
 def partial_path(path: Path) -> Path:
     """Where a lasting writer keeps the unfinished file of an output."""
     return lasting_path(path, ".tif")
+
+
+def _holds_classes(style: Path) -> bool:
+    """Whether a style of QGIS is that of a class raster: it would paint others in its colours."""
+    try:
+        return b'<rasterrenderer type="paletted"' in style.read_bytes()
+    except OSError:  # There is none, or it is not ours to read.
+        return False
 
 
 def _with_crs(sidecars: Mapping[str, str], made: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -185,9 +186,7 @@ class Grid:
         left_x, left_y = t.b * (rows - self.height / 2), t.f + t.d * self.width / 2 + t.e * rows
         right_x, right_y = left_x + t.a, left_y + t.d
         if self.crs is not None and self.crs.is_geographic:
-            # Global grids that are registered by centres reach beyond the poles.
-            pole = math.pi / 2 / self.crs.units_factor[1]
-            left_y, right_y = np.clip(left_y, -pole, pole), np.clip(right_y, -pole, pole)
+            left_y, right_y = within_poles(left_y, self.crs), within_poles(right_y, self.crs)
         to_area = Transformer.from_crs(self.crs, target, always_xy=True)
         x0, y0 = to_area.transform(left_x, left_y)
         x1, y1 = to_area.transform(right_x, right_y)
@@ -230,6 +229,18 @@ def metres_per_unit(crs: CRS) -> float:
         return 1.0
     _, factor = crs.linear_units_factor
     return float(factor)
+
+
+def within_poles(latitudes: npt.NDArray[Any], crs: CRS) -> npt.NDArray[np.float64]:
+    """Latitudes as far as the Earth goes: global grids registered by centres reach beyond it.
+
+    Args:
+        latitudes: In units of the CRS.
+        crs: A geographic one.
+    """
+    pole = math.pi / 2 / crs.units_factor[1]
+    held: npt.NDArray[np.float64] = np.clip(latitudes, -pole, pole)
+    return held
 
 
 def _clip_span(low: float, high: float, length: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import shapely
 from pyproj import Geod, Transformer
 from rasterio.crs import CRS
 
-from geoseg.geo.grid import Grid, area_crs, metres_per_unit
+from geoseg.geo.grid import Grid, area_crs, metres_per_unit, within_poles
 
 Floats = npt.NDArray[np.float64]
 
@@ -125,8 +125,11 @@ def _project(xy: Floats, grid: Grid, target: CRS) -> Floats:
     Neither areas nor lengths depend on longitude here, and nothing straddles the antimeridian.
     """
     left, _, right, _ = grid.bounds
-    transformer = Transformer.from_crs(_crs(grid), target, always_xy=True)
-    x, y = transformer.transform(xy[:, 0] - (left + right) / 2, xy[:, 1])
+    crs, northings = _crs(grid), xy[:, 1]
+    if crs.is_geographic:
+        northings = within_poles(northings, crs)
+    transformer = Transformer.from_crs(crs, target, always_xy=True)
+    x, y = transformer.transform(xy[:, 0] - (left + right) / 2, northings)
     return np.stack([x, y], axis=1)
 
 

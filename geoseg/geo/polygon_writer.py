@@ -282,12 +282,10 @@ def _tell_other_crs(path: Path, made: Path, layer: PolygonLayer) -> None:
     stored = _as_stored(path, layer)
     _, crs = format_info(made, layer.name)
     if layer.crs is not None and not _is_same_crs(crs, stored):
-        logger.warning(
-            "%s: cannot tell the CRS exactly: it is read back as %s, not %s",
-            path,
-            _name(crs),
-            _name(_proj(stored)),
-        )
+        found, wanted = _name(crs), _name(_proj(stored))
+        # Custom ones often have the same name: none, or "unknown".
+        told = "another of the same name" if found == wanted else f"{found}, not {wanted}"
+        logger.warning("%s: cannot tell the CRS exactly: it is read back as %s", path, told)
 
 
 def _explained(path: Path, error: BaseException) -> WorkError:

@@ -163,6 +163,25 @@ def test_side_files_come_with_the_raster(target):
     assert sidecar_path(target, ".aux.xml").read_text() == "<PAMDataset/>"
 
 
+@pytest.mark.parametrize(
+    ("style", "stays"),
+    [
+        ('<qgis><rasterrenderer type="paletted" band="1"/></qgis>', False),
+        ('<qgis><rasterrenderer type="singlebandgray" grayBand="1"/></qgis>', True),
+        ('<qgis><renderer-v2 type="categorizedSymbol"/></qgis>', True),  # of c.gpkg beside c.tif
+    ],
+)
+def test_a_class_style_does_not_outlive_its_raster(target, style, stays):
+    """Probabilities that take the place of classes would be painted in the classes' colours."""
+    profile = RasterProfile(grid=grid_of(20, 30))
+    beside = sidecar_path(target, ".qml")
+    for _ in range(2):
+        write_raster(target, np.zeros((1, 20, 30), "uint8"), profile, overwrite=True)
+        beside.write_text(style)
+    write_raster(target, np.ones((1, 20, 30), "uint8"), profile, overwrite=True)
+    assert beside.exists() == stays
+
+
 def test_a_crs_that_only_a_side_file_can_hold_is_kept_beside_ours(target):
     profile = RasterProfile(grid=grid_of(20, 30, "+proj=eqearth"))
     ours = "<PAMDataset><PAMRasterBand band='1'><Description>class</Description></PAMRasterBand>"
