@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from geoseg.engine.area import hide_outside
+from geoseg.engine.cluster_predict import predict_on_cluster
+from geoseg.engine.cluster_spec import ClusterSpec
 from geoseg.engine.crew import Crew
 from geoseg.engine.ensemble import Ensemble
 from geoseg.engine.finished import finished_files, read_outcome
 from geoseg.engine.late_polygons import write_late_polygons
 from geoseg.engine.options import Estimate, PredictOptions, PredictResult
 from geoseg.engine.pipeline import visible
+from geoseg.engine.resized import is_seen_whole
 from geoseg.engine.scene_job import SceneJob
-from geoseg.engine.scene_run import SceneRun
+from geoseg.engine.scene_run import Outcome, SceneRun
 from geoseg.engine.settings import settings_of
 from geoseg.engine.targets import check_targets, targets_of
 from geoseg.errors import ConfigError
@@ -75,9 +78,8 @@ def predict(
     models = _open_models(bundles)
     options = _with_mode(options, models)
     ensemble, jobs = _plan(scenes, models, output, options)
-    crew = Crew(ensemble, options)
     with make_folders(path for job in jobs for path in job.targets.files):
-        results = [_predict_scene(job, ensemble, crew, options, progress) for job in jobs]
+        results = _predict_scenes(jobs, ensemble, options, progress)
     if options.mosaic is not None:
         rasters = [result.classes for result in results]
         write_mosaic(options.mosaic, rasters, ensemble.legend, overwrite=_may_replace(options))
@@ -107,6 +109,8 @@ def estimate(
         GeosegError: As of `predict`.
     """
     options = replace(options or PredictOptions(), timings=True, resume=False)
+    if options.cluster is not None:
+        raise ConfigError("--cluster", "is given together with --dry-run", "Leave one of them out")
     models = _open_models(bundles)
     options = _with_mode(options, models)
     ensemble, jobs = _plan(scenes, models, output, options)
@@ -144,10 +148,7 @@ def _with_mode(options: PredictOptions, models: Sequence[ModelBundle]) -> Predic
     """The options with a mode: that of training, unless something tells of sliding windows."""
     if options.mode is not None:
         return options
-    sliding = (options.window, options.stride, options.overlap, options.max_memory)
-    slides = any(each is not None for each in sliding) or options.model_resolution
-    whole = all(model.card.mode == "resize" for model in models)
-    if not whole or slides or options.scales != (1.0,):
+    if not is_seen_whole(options, [model.card for model in models]):
         return replace(options, mode="stride")
     logger.info(
         "trained on whole images, scaled to %d pixels: scenes are seen so, too; --mode stride "
@@ -181,7 +182,12 @@ def _check_options(ensemble: Ensemble, options: PredictOptions) -> None:
         raise ConfigError("--batch-size", f"{options.batch_size} is below 1", "Give 1 or more")
     if options.scale is not None and not 0 < options.scale < math.inf:
         raise ConfigError("--scale", f"{options.scale} is not above 0", "Give such as 0.0001")
-    resolve_precision(options.precision, resolve_device(options.device))
+    if options.cluster is not None:
+        ClusterSpec.parse(options.cluster)
+        if options.timings:
+            raise ConfigError("--timings", "tells nothing of workers", "Leave out --cluster")
+    else:
+        resolve_precision(options.precision, resolve_device(options.device))
     check_options(dict(options.creation_options), holds_classes=True)
     excluded = {ensemble.legend.class_of(name).value for name in options.exclude}
     if len(excluded) == ensemble.legend.count:
@@ -227,12 +233,31 @@ def _job(
     return job
 
 
+def _predict_scenes(
+    jobs: Sequence[SceneJob], ensemble: Ensemble, options: PredictOptions, progress: Progress
+) -> list[PredictResult]:
+    """All scenes, here or by a cluster."""
+    if options.cluster is not None:
+        return predict_on_cluster(jobs, ensemble, options, _predict_scene, progress)
+    crew = Crew(ensemble, options)
+    return [
+        _predict_scene(
+            job,
+            ensemble,
+            options,
+            progress,
+            lambda job: SceneRun(job, ensemble, crew, options).run(progress),
+        )
+        for job in jobs
+    ]
+
+
 def _predict_scene(
     job: SceneJob,
     ensemble: Ensemble,
-    crew: Crew,
     options: PredictOptions,
     progress: Progress,
+    run: Callable[[SceneJob], Outcome],
 ) -> PredictResult:
     """The rasters of a scene, and its polygons; what an earlier run has finished stays."""
     targets = job.targets
@@ -241,9 +266,9 @@ def _predict_scene(
         if finished.issuperset(targets.rasters):
             outcome = read_outcome(job, ensemble.legend)
             if targets.polygons is not None and targets.polygons not in finished:
-                write_late_polygons(job, ensemble, crew, options, progress)
+                write_late_polygons(job, ensemble, Crew(ensemble, options), options, progress)
         else:
-            outcome = SceneRun(job, ensemble, crew, options).run(progress)
+            outcome = run(job)
     height, width = job.own.grid.shape
     return PredictResult(
         scene=job.own.path,

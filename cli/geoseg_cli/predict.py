@@ -157,6 +157,7 @@ _PRECISIONS = ["auto", "fp32", "bf16", "fp16", "int8"]
     metavar="4G",
     help="Predict wide scenes in panels, so that no more memory than this is taken.",
 )
+@options.cluster
 @click.option("--resume", is_flag=True, help="Go on where a run with the same settings stopped.")
 @click.option("--timings", is_flag=True, help="Print where the time went, as JSON.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; tell windows, time, memory and size.")
@@ -195,6 +196,7 @@ def command(
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"],
     batch_size: int | Literal["auto"] | None,
     max_memory: int | None,
+    cluster: str | None,
     resume: bool,
     timings: bool,
     dry_run: bool,
@@ -239,6 +241,7 @@ def command(
         timings=timings,
         creation_options=creation_options,
         overwrite=overwrite,
+        cluster=cluster,
     )
     if dry_run:
         estimates = estimate(scenes, models, output, chosen)

@@ -45,6 +45,19 @@ def hide_outside(path: str | Path | None, scenes: Sequence[Scene]) -> list[Hide]
     return [_inside(area) for area in areas]
 
 
+def hide_in(path: str | Path | None, scene: Scene) -> Hide:
+    """What stays valid of one scene, of which it is known that the area may miss it.
+
+    Args:
+        path: Polygon file of the area; None hides nothing.
+        scene: On the grid of its outputs.
+
+    Raises:
+        LabelError: If the area cannot be read.
+    """
+    return visible if path is None else _inside(read_area(str(path), scene.grid.crs))
+
+
 def _inside(area: BaseGeometry) -> Hide:
     def hide(raster: Raster) -> npt.NDArray[np.bool_]:
         return raster.valid & (burn([(area, 1)], raster.grid, fill=0, dtype="uint8") > 0)

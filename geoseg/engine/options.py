@@ -107,6 +107,9 @@ class PredictOptions:
     overwrite: bool = False
     """Whether existing outputs may be replaced."""
 
+    cluster: str | None = None
+    """`local:N`, `tcp://host:port` or `slurm:...`: workers that predict; None predicts here."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictResult:

@@ -174,12 +174,17 @@ class _Run:
         for row, place, row_index in order:
             yield from self._window_row(row, place, row_index)
         if self._is_alone:
+            if _goes_on(self._members[0].layout):
+                # As where the windows behind are predicted too: a network may round otherwise in
+                # a smaller batch.
+                self._batchers[0].fill()
             yield from self._forward(0)
         yield from self._take(max(member.layout.rows.end for member in self._members))
 
     def _window_row(self, row: int, place: int, row_index: int) -> Iterator[tuple[int, Tensor]]:
         member, batcher = self._members[place], self._batchers[place]
         size, counts = member.layout.window, self._counts
+        yield from self._pass_gap(row)
         counts.begin(place, row + size)
         with self._timings.measure("cut"):
             self._strip.advance(row, size)
@@ -196,6 +201,20 @@ class _Run:
                 yield from self._forward(place)
         if not self._is_alone:
             yield from self._forward(place)
+
+    def _pass_gap(self, row: int) -> Iterator[tuple[int, Tensor]]:
+        """Hand out all rows above, unless windows wait that touch them.
+
+        Without it a scene's empty rows would be kept, however many, until a window comes. Of one
+        network windows wait to fill a batch; of several none does between rows of windows.
+        """
+        batcher, layout = self._batchers[0], self._members[0].layout
+        if batcher.last is not None:
+            if row <= layout.rows.offsets[batcher.last[0]] + layout.window:
+                return
+            batcher.break_off()
+            yield from self._forward(0)
+        yield from self._take(row)
 
     def _forward(self, place: int) -> Iterator[tuple[int, Tensor]]:
         """Run the windows that wait for a member, and add their scores."""
@@ -229,6 +248,12 @@ def _slots(place: int, group: Group) -> list[tuple[int, int]]:
     """For each member of a group: the place of the group, and of its layout in its mosaic."""
     keys = list(dict.fromkeys(_key(member.layout) for member in group))
     return [(place, keys.index(_key(member.layout))) for member in group]
+
+
+def _goes_on(layout: Layout) -> bool:
+    """Whether the scene has windows behind the last of these."""
+    rows, cols = layout.rows, layout.cols
+    return rows.end < rows.padded or cols.end < cols.padded
 
 
 def _key(layout: Layout) -> tuple[int, int]:

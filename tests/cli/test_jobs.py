@@ -79,6 +79,7 @@ def test_predict_hands_on_every_option(monkeypatch):
         *("--max-memory", "4G", "--resume", "--timings", "-m", "n.safetensors"),
         *("--batch-size", "3", "--co", "COMPRESS=ZSTD", "--prob-dtype", "float32"),
         *("--model-resolution", "--margin", "--uncertainty", "u", "--measures", "margin,entropy"),
+        *("--cluster", "local:3"),
     ]
     call = called_with(monkeypatch, "predict", words)
     scenes, bundle, output, options = call.values
@@ -102,6 +103,7 @@ def test_predict_hands_on_every_option(monkeypatch):
         "combine": "vote",
         "measures": ("margin", "entropy"),
         "max_memory": 4 << 30,
+        "cluster": "local:3",
         "resume": True,
         "timings": True,
         "blend": "hann",
