@@ -167,7 +167,10 @@ def _plan(
     """Look at every scene and every output before the first is predicted."""
     ensemble = Ensemble(models, options)
     _check_options(ensemble, options)
-    paths = find_scenes([scenes] if isinstance(scenes, str | Path) else scenes)
+    paths = find_scenes(
+        [scenes] if isinstance(scenes, str | Path) else scenes,
+        allow_remote=options.scene.allow_remote,
+    )
     jobs = [_job(path, ensemble, output, options, many=len(paths) > 1) for path in paths]
     inputs = [path for path in (*paths, *(model.path for model in models), options.aoi) if path]
     check_targets([(job.own.path, job.targets, job.replaceable) for job in jobs], inputs)
