@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from xml.etree import ElementTree
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,11 @@ from geoseg.engine.backends import first_line
 from geoseg.engine.onnx_backend import quiet_export
 from geoseg.engine.window_network import activate
 from geoseg.errors import ConfigError, WorkError
+from geoseg.nn import openvino_file
 from geoseg.nn.bundle import METADATA_KEY, ModelBundle
 from geoseg.nn.card import Activation
 from geoseg.nn.exported_model import EXPORT_KEY, ExportNote
-from geoseg.nn.onnx_file import weights_digest, with_metadata
+from geoseg.nn.onnx_file import graph_digest, weights_digest, with_metadata
 
 ExportFormat = Literal["onnx", "openvino", "torch"]
 
@@ -47,9 +49,9 @@ class GraphPlan:
     keys: Mapping[str, str]
     """Metadata beside the card."""
 
-    def entries(self, weights: str) -> dict[str, str]:
-        """All metadata of a graph whose constants have a hash."""
-        note = ExportNote(divisor=self.divisor, weights=weights)
+    def entries(self, weights: str, graph: str) -> dict[str, str]:
+        """All metadata of a graph, of which the constants and the rest have hashes."""
+        note = ExportNote(divisor=self.divisor, weights=weights, graph=graph)
         card = self.bundle.card.model_dump_json()
         return {**self.keys, METADATA_KEY: card, EXPORT_KEY: note.model_dump_json()}
 
@@ -106,7 +108,7 @@ def write_onnx(plan: GraphPlan, path: Path) -> None:
         WorkError: If the network cannot be exported, or is too large for one file.
     """
     model = _onnx(plan)
-    content = with_metadata(model, plan.entries(weights_digest(model)))
+    content = with_metadata(model, plan.entries(weights_digest(model), graph_digest(model)))
     path.write_bytes(content)
 
 
@@ -122,7 +124,8 @@ def write_openvino(plan: GraphPlan, path: Path, weights: Path) -> None:
     openvino.serialize(graph, str(path), str(weights))
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    for key, value in plan.entries(digest).items():
+    written = openvino_file.graph_digest(ElementTree.parse(path).getroot())
+    for key, value in plan.entries(digest, written).items():
         graph.set_rt_info(value, [key])
     openvino.serialize(graph, str(path), str(weights))
 

@@ -36,6 +36,9 @@ class ExportNote(BaseModel):
     weights: str = Field(pattern="^[0-9a-f]{64}$")
     """SHA-256 over the graph's constants."""
 
+    graph: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """SHA-256 over what else the graph is; files of earlier versions tell none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedModel(ModelBundle):
@@ -142,15 +145,23 @@ def check_interface(
             raise BundleError(path, problem, "Export the model again")
 
 
-def check_digest(path: str, note: ExportNote, found: str) -> None:
-    """Refuse weights that are not those which were written.
+def check_digests(path: str, note: ExportNote, weights: str, graph: str) -> None:
+    """Refuse a graph that is not the one which was written.
+
+    Args:
+        path: The file, for errors.
+        note: What it tells of itself.
+        weights: SHA-256 over the constants that were found.
+        graph: SHA-256 over what else was found.
 
     Raises:
         BundleError: If the hashes differ.
     """
-    if note.weights != found:
-        problem = "is damaged or was changed: the checksum of its weights differs"
-        raise BundleError(path, problem, "Copy it again, or export the model again")
+    told = {"weights": (note.weights, weights), "operators": (note.graph or graph, graph)}
+    for part, (written, found) in told.items():
+        if written != found:
+            problem = f"is damaged or was changed: the checksum of its {part} differs"
+            raise BundleError(path, problem, "Copy it again, or export the model again")
 
 
 def read_bytes(path: str, most: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 from geoseg.errors import BundleError, ConfigError
 from geoseg.nn.exported_model import (
     ExportedModel,
-    check_digest,
+    check_digests,
     check_interface,
     read_bytes,
     read_notes,
@@ -42,7 +42,7 @@ def open_onnx(path: str) -> ExportedModel:
     _check_graph(path, model)
     inputs, outputs = ([_shape(each) for each in part] for part in _interface(model))
     check_interface(path, card, inputs, outputs)
-    check_digest(path, note, weights_digest(model))
+    check_digests(path, note, weights_digest(model), graph_digest(model))
     return ExportedModel(
         card=card,
         state={},
@@ -61,6 +61,19 @@ def weights_digest(model: Any) -> str:  # noqa: ANN401 - onnx publishes no hints
         head = f"{tensor.name}\n{list(tensor.dims)}\n{tensor.data_type}\n"
         whole.update(head.encode("utf-8"))
         whole.update(tensor.raw_data or tensor.SerializeToString(deterministic=True))
+    return whole.hexdigest()
+
+
+def graph_digest(model: Any) -> str:  # noqa: ANN401 - as above
+    """SHA-256 over all but the constants: operators in their order, inputs, outputs, versions."""
+    whole = hashlib.sha256()
+    graph = model.graph
+    for messages in (model.opset_import, graph.node, graph.input, graph.output):
+        whole.update(f"{len(messages)}\n".encode())
+        for message in messages:
+            content = message.SerializeToString(deterministic=True)
+            whole.update(f"{len(content)}\n".encode())
+            whole.update(content)
     return whole.hexdigest()
 
 

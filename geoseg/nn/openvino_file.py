@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -10,7 +11,7 @@ from xml.etree import ElementTree as ET
 from geoseg.errors import BundleError
 from geoseg.nn.exported_model import (
     ExportedModel,
-    check_digest,
+    check_digests,
     check_interface,
     read_bytes,
     read_notes,
@@ -42,7 +43,7 @@ def open_openvino(path: str, weights: str | None = None) -> ExportedModel:
     check_interface(path, card, inputs, outputs)
     constants = read_bytes(weights or weights_path(path), _MOST_BIN)
     digest = hashlib.sha256(constants)
-    check_digest(path, note, digest.hexdigest())
+    check_digests(path, note, digest.hexdigest(), graph_digest(root))
     digest.update(graph)
     return ExportedModel(
         card=card,
@@ -54,6 +55,18 @@ def open_openvino(path: str, weights: str | None = None) -> ExportedModel:
         constants=constants,
         divisor=note.divisor,
     )
+
+
+def graph_digest(root: ET.Element) -> str:
+    """SHA-256 over the layers of a graph and what joins them, however they are indented."""
+    whole = hashlib.sha256()
+    for part in ("layers", "edges"):
+        for element in root.iterfind(f"./{part}//*"):
+            text = (element.text or "").strip()
+            # In this order the number of children tells which element is whose.
+            told = [element.tag, sorted(element.items()), text, len(element)]
+            whole.update(json.dumps(told).encode())
+    return whole.hexdigest()
 
 
 def weights_path(path: str | os.PathLike[str]) -> str:

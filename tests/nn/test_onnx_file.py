@@ -12,7 +12,7 @@ from geoseg.errors import BundleError, ConfigError
 from geoseg.nn import onnx_file
 from geoseg.nn.bundle import METADATA_KEY
 from geoseg.nn.exported_model import EXPORT_KEY, ExportNote
-from geoseg.nn.onnx_file import open_onnx, weights_digest, with_metadata
+from geoseg.nn.onnx_file import graph_digest, open_onnx, weights_digest, with_metadata
 from geoseg.nn.open_model import open_model
 
 WEIGHT = np.arange(6, dtype="float32").reshape(2, 3, 1, 1)
@@ -33,6 +33,12 @@ def entries(model, card=CARD, **changes):
     note = ExportNote(divisor=255.0, weights=weights_digest(model))
     made = {METADATA_KEY: card.model_dump_json(), EXPORT_KEY: note.model_dump_json()}
     return {key: text for key, text in (made | changes).items() if text is not None}
+
+
+def note_of(model):
+    """As it is written now."""
+    note = ExportNote(divisor=255.0, weights=weights_digest(model), graph=graph_digest(model))
+    return note.model_dump_json()
 
 
 @pytest.fixture
@@ -171,6 +177,41 @@ def test_a_flipped_bit_of_a_weight(write, tmp_path):
     path.write_bytes(content[: place + 6] + bytes([content[place + 6] ^ 1]) + content[place + 7 :])
     onnx.checker.check_model(onnx.load(path))
     refused(str(path), "is damaged or was changed")
+
+
+def resized(node):
+    """Another meaning with the same weights."""
+    node.attribute.append(helper.make_attribute("group", 1))
+
+
+def renamed(node):
+    node.op_type = "ConvInteger"
+
+
+@pytest.mark.parametrize("change", [resized, renamed])
+def test_a_changed_operator(tmp_path, change):
+    """What the checksum of the weights does not see."""
+    model = graph()
+    written = entries(model, **{EXPORT_KEY: note_of(model)})
+    change(model.graph.node[0])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(with_metadata(model, written))
+    refused(str(path), "changed: the checksum of its operators differs")
+
+
+def test_a_changed_version_of_the_operators(tmp_path):
+    model = graph()
+    written = entries(model, **{EXPORT_KEY: note_of(model)})
+    model.opset_import[0].version = 17
+    path = tmp_path / "model.onnx"
+    path.write_bytes(with_metadata(model, written))
+    refused(str(path), "the checksum of its operators differs")
+
+
+def test_files_of_earlier_versions_tell_less(write):
+    model = graph()
+    open_onnx(write(model))  # tells of weights alone, see `entries`
+    open_onnx(write(model, **{EXPORT_KEY: note_of(model)}))
 
 
 def test_onnx_not_installed_names_the_extra(write, monkeypatch):

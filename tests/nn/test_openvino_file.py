@@ -1,6 +1,7 @@
 """OpenVINO's files of strangers are refused in one line; those of ours are read whole."""
 
 import hashlib
+import xml.etree.ElementTree as ET
 from xml.sax.saxutils import quoteattr
 
 import pytest
@@ -9,7 +10,7 @@ from exported_card import CARD
 from geoseg.errors import BundleError
 from geoseg.nn.exported_model import EXPORT_KEY, ExportNote
 from geoseg.nn.open_model import open_model
-from geoseg.nn.openvino_file import open_openvino
+from geoseg.nn.openvino_file import graph_digest, open_openvino
 
 WEIGHTS = b"weights"
 DIGEST = hashlib.sha256(WEIGHTS).hexdigest()
@@ -45,6 +46,20 @@ def refused(path, message):
     with pytest.raises(BundleError, match=message) as caught:
         open_openvino(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_changed_layer(write):
+    """What the checksum of the weights does not see; how the text is indented says nothing."""
+    text = document()
+    digest = graph_digest(ET.fromstring(text))
+    noted = text.replace("&quot;graph&quot;:null", f"&quot;graph&quot;:&quot;{digest}&quot;")
+    noted = noted.replace('"graph":null', f'"graph":"{digest}"')
+    assert digest in noted
+    open_openvino(write(noted))
+    open_openvino(write(noted.replace("</layer>", "  </layer>\n\n")))
+    for old, new in (('type="Result"', 'type="Result" version="2"'), ('name="output"', 'name="o"')):
+        refused(write(noted.replace(old, new)), "the checksum of its operators differs")
+    refused(write(noted.replace("<layer id", '<layer id="7" /><layer id', 1)), "operators differs")
 
 
 def test_what_was_written_is_read(write):
