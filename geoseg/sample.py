@@ -184,6 +184,9 @@ def _warn(
     if few:
         listing = ", ".join(few)
         logger.warning("%s: all pixels are drawn of classes with few: %s", classes, listing)
+    drawn = int(points.sum())
+    if drawn < options.count:
+        logger.warning("%s: %d points, as there are no more pixels with a class", classes, drawn)
 
 
 def _frame(

@@ -53,6 +53,14 @@ def test_points_lie_in_their_classes(land, tmp_path):
     assert found.unit == "m2"
 
 
+def test_a_map_of_fewer_pixels_than_points_is_told(make_scene, tmp_path, caplog):
+    path = make_scene(np.uint8([[[0, 3, 7, 255]] * 5]), "classes.tif", nodata=255)
+    with caplog.at_level(logging.WARNING, "geoseg"):
+        found = sample(path, tmp_path / "p.gpkg", OPTIONS, legend=LEGEND)
+    assert sum(found.points.values()) == 15
+    assert "15 points, as there are no more pixels with a class" in caplog.text
+
+
 def test_the_map_is_hidden_from_the_interpreter(land, tmp_path):
     values, path = land
     sample(path, tmp_path / "p.gpkg", OPTIONS, legend=LEGEND)
