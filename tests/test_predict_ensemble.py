@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from linear_models import BANDS, softmax, write_bundle, write_scene
 from PIL import Image
+from rasterio.enums import ColorInterp
 
 from geoseg.errors import BundleError, ConfigError, SceneError
 from geoseg.geo.raster import SceneOptions
@@ -186,3 +187,43 @@ def test_resolutions_that_cannot_be_had_are_refused(  # noqa: PLR0917 - a table 
     options = dataclasses.replace(FP32, model_resolution=True, **changes)
     with pytest.raises(error, match=told):
         predict(scene, plain("one", 32, resolution), tmp_path / "c.tif", options)
+
+
+@pytest.mark.parametrize("bands", [(1, 2, 3, 4), ("1", "2", "3", "4")])
+def test_alpha_that_is_named_is_data_for_each_of_several_models(tmp_path, bands):
+    """The fourth of four bytes is infrared, and hides nothing, whatever a model makes of it."""
+    data = np.random.default_rng(5).integers(1, 250, (4, 40, 40)).astype(np.uint16)
+    data[3, :20] = 0
+    path = write_scene(tmp_path / "scene.tif", data, ("", "", "", ""))
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
+    rng = np.random.default_rng(8)
+    weights = [rng.normal(size=(3, 4)) / 100, rng.normal(size=(3, 4)) / 100]
+    weights[0][:, 3] = 0  # looks at red, green and blue alone
+    models = [
+        write_bundle(
+            tmp_path / f"{place}.safetensors", each, bands=("", "", "", ""), window=32, stride=32,
+            scaling=Scaling(kind="divide", divisor=1),
+        )
+        for place, each in enumerate(weights)
+    ]  # fmt: skip
+    chosen = dataclasses.replace(
+        FP32, scene=SceneOptions(bands=bands), probabilities=tmp_path / "p.tif"
+    )
+    predict(path, models, tmp_path / "c.tif", chosen)
+    with rasterio.open(tmp_path / "p.tif") as file:
+        made = file.read()
+    seen = data.astype(np.float64)
+    expected = np.mean([softmax(np.einsum("cb,bij->cij", each, seen)) for each in weights], axis=0)
+    np.testing.assert_allclose(made, expected, atol=2e-6)
+
+
+def test_a_model_of_three_bands_is_not_given_four_that_are_named(tmp_path, data, plain):
+    scene = write_scene(tmp_path / "four.tif", data)
+    four = write_bundle(
+        tmp_path / "four.safetensors", np.ones((3, 4)), bands=BANDS, window=32, stride=16,
+        scaling=Scaling(),
+    )  # fmt: skip
+    chosen = dataclasses.replace(FP32, scene=SceneOptions(bands=(1, 2, 3, 4)))
+    with pytest.raises(BundleError, match=r"4 bands.* 3"):
+        predict(scene, [four, plain("three", 32, None)], tmp_path / "c.tif", chosen)

@@ -11,6 +11,7 @@ from rasterio.windows import Window
 from torch import Tensor
 
 from geoseg.engine.batches import no_room
+from geoseg.engine.options import PredictOptions
 from geoseg.engine.pipeline import Group, Member, ScoreRows, visible
 from geoseg.engine.resample import RowResampler, Span
 from geoseg.engine.strips import Hide
@@ -18,6 +19,21 @@ from geoseg.engine.timings import Timings
 from geoseg.engine.votes import count_votes
 from geoseg.errors import WorkError
 from geoseg.geo.raster import Scene
+from geoseg.nn.card import ModelCard
+
+
+def is_seen_whole(options: PredictOptions, cards: Sequence[ModelCard]) -> bool:
+    """Whether a scene is scaled to one window where no mode is asked for.
+
+    So it is where all models have learnt whole images, and no option tells of sliding windows.
+
+    Args:
+        options: How scenes are predicted.
+        cards: Of the models.
+    """
+    sliding = (options.window, options.stride, options.overlap, options.max_memory)
+    slides = any(each is not None for each in sliding) or options.model_resolution
+    return all(card.mode == "resize" for card in cards) and not slides and options.scales == (1.0,)
 
 
 def predict_resized(

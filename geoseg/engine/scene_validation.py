@@ -15,6 +15,7 @@ from geoseg.engine.crew import Crew
 from geoseg.engine.ensemble import Ensemble, SceneViews
 from geoseg.engine.options import PredictOptions
 from geoseg.engine.pipeline import visible
+from geoseg.engine.resized import is_seen_whole
 from geoseg.engine.scene_job import SceneJob
 from geoseg.engine.scene_run import SceneRun
 from geoseg.engine.strips import Hide
@@ -65,7 +66,9 @@ class SceneValidation:
         self._card = card
         self._precision: Precision = precision
         with keys_for_options("validate"):
-            self._options = _options(config, device, precision)
+            options = _options(config, device, precision)
+            is_whole = is_seen_whole(options, [card])
+            self._options = replace(options, mode="resize" if is_whole else "stride")
             ensemble = self._ensemble(network)
             self.scenes = tuple(find_scenes(config.validation.scenes))
             self._views = [ensemble.look_at(path) for path in self.scenes]
