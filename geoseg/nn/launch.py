@@ -15,9 +15,10 @@ from typing import Any, Self, TypeVar
 
 import torch
 from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
-from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
+from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException
 
 from geoseg.errors import GeosegError, WorkError
+from geoseg.nn.tie import Tie, begin_tied, end_as_orphan
 from geoseg.nn.wire import Wire, WiredProgress, WiredRecords
 from geoseg.progress import Progress, Task
 
@@ -51,19 +52,24 @@ def run_processes(work: Callable[..., T], count: int, progress: Progress) -> T:
     listener = _Listener(count, progress)
     level = logging.getLogger("geoseg").getEffectiveLevel()
     told = (work, store.port, listener.wires, level)
+    process = multiprocessing.get_context("spawn").Process
+    started = [process(target=begin_tied, args=(Tie(), _begin, n, *told)) for n in range(count)]
     with _forwarded(lambda: listener.begun == count) as forwarding, listener:
         with _quiet_children(), _no_interrupt():
-            processes = spawn(_begin, told, count, join=False)  # type: ignore[no-untyped-call]
-        assert processes is not None
+            for each in started:
+                each.start()
+        # No files of errors: what `_begin` does not catch, the processes print.
+        processes = ProcessContext(started, [os.devnull + "/none"] * count)  # type: ignore[no-untyped-call]
         listener.begin()
-        forwarding.begin(processes.pids())
+        forwarding.begin([each.pid for each in started if each.pid is not None])
         try:
             while not processes.join(timeout=0.2, grace_period=_GRACE):
                 pass
-        except (ProcessExitedException, ProcessRaisedException) as error:
+        except ProcessExitedException:
             listener.finish()
             if forwarding.received or not listener.stopped:
-                _end(forwarding.received or listener.stopped, _told(listener.errors, error))
+                error = _told(listener.errors, processes)
+                _end(forwarding.received or listener.stopped, error)
     _end(forwarding.received or listener.stopped)
     result: T = listener.result
     return result
@@ -246,8 +252,8 @@ def _begin(
     own.handlers[:], own.propagate = [WiredRecords(wire)], False
     own.setLevel(level)
     parent = multiprocessing.parent_process()
-    if parent is not None and os.getppid() != parent.pid:
-        os._exit(1)  # it was killed while this one imported
+    if parent is not None and parent.pid is not None:
+        end_as_orphan(parent.pid)  # it was killed while this one imported
     wire.send("begun", None)
     try:
         if hasattr(signal, "pthread_sigmask"):
@@ -277,15 +283,25 @@ def _end(signals: Sequence[int], error: BaseException | None = None) -> None:
         raise error
 
 
-def _told(
-    errors: list[BaseException], end: ProcessExitedException | ProcessRaisedException
-) -> BaseException:
-    """The error to raise: one of ours, another, or that a process has gone."""
-    for error in (*(e for e in errors if isinstance(e, GeosegError)), *errors):
-        return error
-    reason = str(end).strip().splitlines()[0]
+def _told(errors: list[BaseException], processes: ProcessContext) -> BaseException:
+    """The error to raise: one of ours, that a process has gone, or another."""
+    for error in errors:
+        if isinstance(error, GeosegError):
+            return error
+    codes = [process.exitcode or 0 for process in processes.processes]
+    # SIGTERM is what those get who do not end after another has failed.
+    killed = [n for n, code in enumerate(codes) if code < 0 and code != -signal.SIGTERM]
+    if errors and not killed:
+        return errors[0]
+    index = killed[0] if killed else next(n for n, code in enumerate(codes) if code)
+    by = f"signal {_name_of(-codes[index])}" if codes[index] < 0 else f"exit code {codes[index]}"
     return WorkError(
-        f"process {end.error_index}",
-        f"ended without a word ({reason})",
+        f"process {index}",
+        f"ended without a word ({by})",
         "Its memory may have been too small: set a smaller train.batch_size or fewer workers",
     )
+
+
+def _name_of(number: int) -> str:
+    known = {each.value: each.name for each in signal.Signals}
+    return known.get(number, str(number))

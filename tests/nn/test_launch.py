@@ -57,7 +57,7 @@ def test_the_first_process_speaks_for_all(caplog):
     [
         ("error", ConfigError, r"data\.tiles: is broken\. Mend it\."),
         ("defect", RuntimeError, "ZeroDivisionError: 0 / 0"),
-        ("killed", WorkError, r"process \d: ended without a word"),
+        ("killed", WorkError, r"process 1: ended without a word \(signal SIGKILL\)"),
     ],
 )
 def test_an_error_of_any_process_is_raised_here(how, error, text):
