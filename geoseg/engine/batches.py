@@ -85,6 +85,17 @@ class Batcher:
             self._valid[here] = self._valid[here - 1]
             self._places.append(None)
 
+    @property
+    def last(self) -> Place | None:
+        """The window that waits for others and was put last."""
+        return self._places[-1] if self._places else None
+
+    def break_off(self) -> None:
+        """Fill the batch; the next one goes on where this one has ended with windows."""
+        windows = len(self._places)
+        self.fill()
+        self._phase = windows
+
     def run(self, timings: Timings) -> Iterator[tuple[list[Place], Tensor]]:
         """Run the windows that wait.
 

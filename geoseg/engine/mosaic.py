@@ -45,6 +45,7 @@ class Mosaic:
         self._row_totals, self._col_totals = (torch.from_numpy(t).to(device) for t in totals)
         self.row = row
         """First row that was not taken."""
+        self._end = row  # behind the last row with scores
 
     def add(self, layout: int, row_index: int, col_index: int, scores: Tensor) -> None:
         """Add one window's scores.
@@ -58,6 +59,7 @@ class Mosaic:
         size = self._layouts[layout].window
         row = self._layouts[layout].rows.offsets[row_index]
         col = self._layouts[layout].cols.offsets[col_index] - self._left
+        self._end = max(self._end, row + size)
         weights = None if self._is_plain else self._window_weights(layout, row_index, col_index)
         before = min(size, self._height - row % self._height)  # rows before the ring's end
         for part in (slice(0, before), slice(before, size)):
@@ -84,6 +86,13 @@ class Mosaic:
         first, last = max(self.row, rows.core[0]), min(until, rows.core[1])
         left, width = cols.core[0] - self._left, cols.core[1] - cols.core[0]
         taken = None
+        if self.row >= self._end:  # a gap, where the sums are zero
+            self.row, rows = max(self.row, until), last - first
+            return (
+                self._sums.new_zeros(len(self._sums), 1, 1).expand(-1, rows, width)
+                if rows > 0
+                else None
+            )
         if last > first:
             taken = self._sums.new_empty((len(self._sums), last - first, width))
         while self.row < until:

@@ -314,7 +314,8 @@ class SceneRun:
         """Values of each raster, and where they are valid, of the rows that are left of a part."""
         for _, scores, valid in self._score_rows(groups, part):
             with self._timings.measure("encode"):
-                arrays = [fetch(product.encode(scores)) for product in self._products]
+                seen = scores if valid.any() else scores[:, :1, :1]  # which tells the types
+                arrays = [fetch(product.encode(seen)) for product in self._products]
             yield arrays, valid
 
     def _score_rows(self, groups: Sequence[Group], part: Part) -> Iterator[ScoreRows]:

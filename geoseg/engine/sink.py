@@ -97,7 +97,8 @@ class Sink:
 
         Args:
             part: Which.
-            arrays: Values (bands, rows, width) of each raster; they are written into.
+            arrays: Values (bands, rows, width) of each raster; they are written into. Of rows of
+                which nothing is valid only bands and type count.
             valid: (rows, width).
 
         Raises:
@@ -171,8 +172,11 @@ class _Gathered:
     ) -> npt.NDArray[Any] | None:
         """Take rows; what (bands, rows, width) was written from the part's row on, if anything."""
         data = data.astype(self._writer.profile.dtype, copy=False)
-        if not valid.all():
-            data[:, ~valid] = data.dtype.type(self._nodata)
+        if not valid.any():
+            data = np.full((len(data), *valid.shape), self._nodata, data.dtype)
+        elif not valid.all():
+            # By a mask, not by indices: those of a pixel take 16 bytes.
+            np.copyto(data, data.dtype.type(self._nodata), where=~valid)
         self._pieces.append(data)
         self._waiting += data.shape[1]
         if part.row + self._waiting == part.rows[1]:

@@ -191,6 +191,26 @@ def test_no_memory_for_one_window_is_told(tmp_path):
         run(scene, Network(function, 2), batch_size=8)
 
 
+@pytest.mark.parametrize("batch_size", [2, 7])
+@pytest.mark.parametrize("row", [17, 60, 104, 120])
+def test_run_goes_on_in_and_behind_a_gap_with_the_same_batches(tmp_path, batch_size, row):
+    """A batch that waits at a gap is run; the windows behind lie where they would have lain."""
+    data = np.random.default_rng(3).integers(1, 999, (1, 150, 83)).astype(np.uint16)
+    data[:, 40:110] = 0
+    scene = write_scene(tmp_path / "scene.tif", data, nodata=0)
+
+    def place_in_batch(pixels, valid):
+        return pixels + torch.arange(len(pixels), dtype=torch.float64)[:, None, None, None] / 7
+
+    one = member(scene, Network(place_in_batch, 1), batch_size=batch_size)
+    counts = Counts()
+    whole, valid = collect(scene, [[one]], counts=counts)
+    before = counts.before(row)
+    rest, rest_valid = collect(scene, [[cropped(one, (row, 150), (0, 83))]], counts=before)
+    assert rest[:, rest_valid].tobytes() == whole[:, row:][:, valid[row:]].tobytes()
+    assert before.windows == counts.windows
+
+
 def test_counts_before_a_row_are_those_of_windows_above_it():
     counts = Counts()
     for end in (16, 24, 32):

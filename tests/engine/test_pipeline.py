@@ -6,7 +6,7 @@ import torch
 from known_networks import WINDOW, Network, identity, member, positions, run, write_scene
 
 from geoseg.engine.layout import Layout
-from geoseg.engine.pipeline import Counts
+from geoseg.engine.pipeline import Counts, predict_windows
 from geoseg.engine.resized import predict_resized
 from geoseg.errors import SceneError, WorkError
 from geoseg.geo.raster import Scene
@@ -113,6 +113,28 @@ def test_windows_without_data_are_skipped_and_nothing_else_changes(tmp_path):
     assert counts.skipped == [empty]
     assert empty > 0
     assert counts.windows == [layout.count - empty]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 64])
+def test_rows_of_a_gap_are_handed_out_and_not_kept(tmp_path, batch_size):
+    """Also where a batch waits for windows behind the gap."""
+    data = positions((4000, 24)) + 1
+    data[:, 40:-40] = 0
+    scene = write_scene(tmp_path / "scene.tif", data, nodata=0)
+    read, kept = [0], []
+
+    def hide(raster):
+        read.append(read[-1] + raster.valid.shape[0])
+        return raster.valid
+
+    one = member(scene, identity(2), batch_size=batch_size)
+    rows = []
+    for first, scores, valid in predict_windows(scene, [[one]], hide=hide):
+        kept.append(read[-1] - first)
+        rows.append(np.where(valid, scores.numpy(), 0))
+    assert np.abs(np.concatenate(rows, 1) - data).max() <= 1e-3
+    assert max(kept) < 600  # a few strips of 64 rows
+    assert read[-1] == 4000
 
 
 def test_scene_without_any_data_gives_rows_without_any(tmp_path):
