@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from geoseg.import_model import ImportOptions as ImportOptions
     from geoseg.import_model import import_model as import_model
     from geoseg.info import describe as describe
+    from geoseg.mosaic import MosaicOptions as MosaicOptions
+    from geoseg.mosaic import mosaic as mosaic
     from geoseg.nn.bundle import ModelBundle as ModelBundle
     from geoseg.nn.config import TrainConfig as TrainConfig
     from geoseg.nn.config import load_config as load_config
@@ -66,6 +68,7 @@ _HOMES = {
     "LegendClass": "geoseg.geo.legend",
     "ModelBundle": "geoseg.nn.bundle",
     "ModelSpec": "geoseg.nn.models",
+    "MosaicOptions": "geoseg.mosaic",
     "PredictOptions": "geoseg.predict",
     "Progress": "geoseg.progress",
     "Raster": "geoseg.geo.raster",
@@ -82,6 +85,7 @@ _HOMES = {
     "export": "geoseg.export",
     "import_model": "geoseg.import_model",
     "load_config": "geoseg.nn.config",
+    "mosaic": "geoseg.mosaic",
     "predict": "geoseg.predict",
     "suggest": "geoseg.suggest",
     "sample": "geoseg.sample",

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "info": ("geoseg_cli.info", "Describe scenes, legends, tile sets and model bundles."),
     "tile": ("geoseg_cli.tile", "Cut labelled scenes into training tiles."),
     "train": ("geoseg_cli.train", "Train a network from a TOML file."),
+    "mosaic": ("geoseg_cli.mosaic", "Make one scene of many that lie side by side."),
     "predict": ("geoseg_cli.predict", "Predict class maps of scenes with a trained model."),
     "vectorize": ("geoseg_cli.vectorize", "Turn a class raster into polygons."),
     "relabel": ("geoseg_cli.relabel", "Recode label images, run lengths, votes, lists of names."),

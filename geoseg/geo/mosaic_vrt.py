@@ -121,7 +121,7 @@ def write_mosaic(
     path = check_mosaic_name(path)
     grids, kind, blocks = _look(rasters)
     grid, placed = place(grids)
-    names = [_relative(each.path, path.parent) for each in placed]
+    names = [relative_to(each.path, path.parent) for each in placed]
     sources = [
         _source(name, each, kind, block)
         for name, each, block in zip(names, placed, blocks, strict=True)
@@ -176,7 +176,7 @@ def _shared(tags: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str
     return {key: value for key, value in tags.items() if others.get(key) == value}
 
 
-def _relative(raster: Path, folder: Path) -> str:
+def relative_to(raster: Path, folder: Path) -> str:
     """The way from the folder to a raster; links to folders are followed, as the system does."""
     place = raster.absolute().parent.resolve() / raster.name
     return Path(os.path.relpath(place, folder.absolute().resolve())).as_posix()

@@ -240,7 +240,12 @@ class Scene:
 
     def block_rows(self) -> int:
         """Rows of the file's blocks, so that rows can be read without decoding any twice."""
-        return int(self._handle().block_shapes[0][0])
+        return self.block_shape()[0]
+
+    def block_shape(self) -> tuple[int, int]:
+        """Rows and columns of the file's blocks."""
+        rows, cols = self._handle().block_shapes[0]
+        return int(rows), int(cols)
 
     def _checked(self, window: Window | None) -> Window:
         if window is None:

@@ -14,6 +14,8 @@ from typing import TypeVar
 import rasterio
 from rasterio.env import get_gdal_config, set_gdal_config
 
+from geoseg.errors import SceneError
+
 T = TypeVar("T")
 
 DEFAULTS = {
@@ -29,6 +31,14 @@ DEFAULTS = {
 }
 """Settings of GDAL where neither the environment nor the program has any."""
 
+_FILE_SYSTEMS = {
+    "https": "/vsicurl/https://",
+    "http": "/vsicurl/http://",
+    "s3": "/vsis3/",
+    "gs": "/vsigs/",
+    "az": "/vsiaz/",
+}
+
 _PAUSES = (0.0, 0.5, 2.0)
 """Seconds before reading again; before the first time only the handle is made anew."""
 
@@ -42,6 +52,21 @@ _KEEP_NOTHING = {"CPL_VSIL_CURL_NON_CACHED": "/vsi"}
 def is_remote(path: str) -> bool:
     """Whether GDAL reads `path` through its virtual file systems (a URL or `/vsi...`)."""
     return "://" in path or path.startswith("/vsi")
+
+
+def vsi_path(path: str) -> str:
+    """What GDAL calls a URL, where it does not take that itself.
+
+    Raises:
+        SceneError: If it is none that GDAL's network file systems read.
+    """
+    scheme, mark, rest = path.partition("://")
+    if not mark:
+        return path
+    if scheme.lower() not in _FILE_SYSTEMS:
+        known = ", ".join(f"{name}://" for name in _FILE_SYSTEMS)
+        raise SceneError(path, "is at a URL of another kind", f"Give one of {known}")
+    return _FILE_SYSTEMS[scheme.lower()] + rest
 
 
 def set_remote_defaults() -> None:

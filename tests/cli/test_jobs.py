@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import fields
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -37,6 +38,7 @@ MINIMAL = {
     "vectorize": ["a.tif", "-o", "out.gpkg"],
     "evaluate": ["a.tif", "--labels", "l.gpkg"],
     "export": ["m.safetensors", "-o", "m.onnx"],
+    "mosaic": ["a.tif", "-o", "m.vrt"],
 }
 OPTIONS = {
     "tile": "TileOptions",
@@ -44,6 +46,7 @@ OPTIONS = {
     "vectorize": "VectorizeOptions",
     "evaluate": "EvaluateOptions",
     "export": "ExportOptions",
+    "mosaic": "MosaicOptions",
 }
 
 
@@ -119,6 +122,16 @@ def test_predict_hands_on_every_option(monkeypatch):
         "creation_options": (("COMPRESS", "ZSTD"),),
         "overwrite": False,
     }
+
+
+def test_mosaic_hands_on_every_option(monkeypatch):
+    words = ["a.json", "b.tif", "-o", "m.vrt", "--assets", "red,B08", "--assume-crs", "EPSG:32632"]
+    words += ["--trust-vrt", "--allow-remote", "-j", "3"]
+    call = called_with(monkeypatch, "mosaic", words)
+    given = geoseg.MosaicOptions(
+        assets=("red", "B08"), assume_crs="EPSG:32632", trust_vrt=True, allow_remote=True, jobs=3
+    )
+    assert call.values == (("a.json", "b.tif"), Path("m.vrt"), given)
 
 
 def test_vectorize_hands_on_every_option(monkeypatch):

@@ -94,8 +94,14 @@ def test_progress(words, mode):
 
 def test_how_scenes_are_read():
     words = ["--bands", "3,nir", "--resolution", "0.5", "--assume-crs", "none", "--trust-vrt"]
+    words += ["--allow-remote"]
     expected = SceneOptions(
-        bands=(3, "nir"), resolution=0.5, assume_crs="none", expand_palette=False, trust_vrt=True
+        bands=(3, "nir"),
+        resolution=0.5,
+        assume_crs="none",
+        expand_palette=False,
+        trust_vrt=True,
+        allow_remote=True,
     )
     assert received(["-o", "x", *words])["scene"] == expected
 

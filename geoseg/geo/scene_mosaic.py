@@ -1,0 +1,188 @@
+"""Scenes of one lattice made into one scene: a VRT, a small XML file that points at them.
+
+Unlike GDAL's own tools it never resamples, converts or leaves out anything silently: tiles that
+are not of one making are refused. Where tiles overlap, the later one counts wherever it has data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from geoseg.errors import SceneError
+from geoseg.geo.grid import Grid
+from geoseg.geo.mosaic_sources import Tile
+from geoseg.geo.mosaic_vrt import place, relative_to
+from geoseg.geo.raster import Scene, SceneOptions
+from geoseg.geo.remote import is_remote, vsi_path
+
+_TYPES = {
+    "uint8": "Byte",
+    "int8": "Int8",
+    "uint16": "UInt16",
+    "int16": "Int16",
+    "uint32": "UInt32",
+    "int32": "Int32",
+    "float32": "Float32",
+    "float64": "Float64",
+}
+_MOST_BLOCK_ROWS = 1024
+"""Rows of a tile that is one block would else be the rows in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """A band of one tile."""
+
+    path: str
+    number: int
+    name: str
+    nodata: float | None
+    block: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is known of one tile."""
+
+    name: str
+    grid: Grid
+    dtype: str
+    has_nodata: bool
+    bands: tuple[_Band, ...]
+
+
+def compose(tiles: Sequence[Tile], output: Path, options: SceneOptions, jobs: int | None) -> str:
+    """The text of a VRT over tiles.
+
+    Args:
+        tiles: One or more; the later ones on top.
+        output: The `.vrt` to be; files are named relatively to it.
+        options: How tiles are looked at.
+        jobs: Threads that look at them; None takes GDAL's and Python's usual number.
+
+    Raises:
+        SceneError: If a tile cannot be read, or is unlike the first one in CRS, pixels, bands,
+            type or nodata value.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        looks = list(pool.map(partial(_look, options=options), tiles))
+    for look in looks[1:]:
+        _check_alike(look, looks[0])
+    whole, placed = place([(look.name, look.grid) for look in looks])
+    corners = [(each.row, each.col) for each in placed]
+    return "\n".join(_dataset(whole, looks, corners, partial(_file_name, folder=output.parent)))
+
+
+def _look(tile: Tile, options: SceneOptions) -> _Look:
+    scenes: list[Scene] = []
+    bands: list[_Band] = []
+    for part in tile.parts:
+        scene = Scene.open(part.path, replace(options, bands=part.bands))
+        if scene.is_paletted:
+            raise SceneError(tile.name, "is paletted", "Expand it: gdal_translate -expand rgb")
+        if scenes and scene.grid != scenes[0].grid:
+            problem = f"lies on another grid than {scenes[0].path}"
+            raise SceneError(part.path, problem, "Choose assets of one pixel size")
+        names = part.names if len(part.names) == scene.count else scene.band_names
+        nodata = scene.nodata_values if scene.validity == "values" else (None,) * scene.count
+        block = scene.block_shape()
+        for number, name, value in zip(scene.bands, names, nodata, strict=True):
+            bands.append(_Band(part.path, number, name, value, block))
+        scenes.append(scene)
+    dtypes = {scene.dtype for scene in scenes}
+    if len(dtypes) > 1:
+        raise SceneError(tile.name, f"has bands of types {', '.join(sorted(dtypes))}", "Choose one")
+    has_nodata = [band.nodata is not None for band in bands]
+    if any(has_nodata) and not all(has_nodata):
+        raise SceneError(tile.name, "has bands with and without nodata values", "Choose one kind")
+    if scenes[0].dtype not in _TYPES:
+        raise SceneError(tile.name, f"is {scenes[0].dtype}, which a VRT cannot hold", "Convert it")
+    return _Look(tile.name, scenes[0].grid, scenes[0].dtype, all(has_nodata), tuple(bands))
+
+
+def _check_alike(look: _Look, first: _Look) -> None:
+    cure = "Leave it out of the mosaic, or convert it"
+    for what, mine, other in (
+        ("bands", len(look.bands), len(first.bands)),
+        ("type", look.dtype, first.dtype),
+        ("nodata", _nodata(look), _nodata(first)),
+        ("names of bands", _names(look), _names(first)),
+    ):
+        if mine != other:
+            problem = f"{what}: {mine}, those of {first.name} are {other}"
+            raise SceneError(look.name, problem, cure)
+
+
+def _nodata(look: _Look) -> str:
+    """As text, in which NaN equals NaN."""
+    return ", ".join(dict.fromkeys(str(band.nodata) for band in look.bands))
+
+
+def _names(look: _Look) -> str:
+    return ", ".join(band.name or "-" for band in look.bands)
+
+
+def _file_name(path: str, folder: Path) -> tuple[str, int]:
+    """How a VRT names a file, and whether that is relative to it."""
+    if is_remote(path):
+        return vsi_path(path), 0
+    return relative_to(Path(path), folder), 1
+
+
+_Namer = Callable[[str], tuple[str, int]]
+
+
+def _dataset(
+    grid: Grid, looks: Sequence[_Look], corners: Sequence[tuple[int, int]], namer: _Namer
+) -> Iterator[str]:
+    t, first = grid.transform, looks[0]
+    numbers = ", ".join(repr(float(each)) for each in (t.c, t.a, t.b, t.f, t.d, t.e))
+    yield f'<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">'
+    if grid.crs is not None:
+        yield f"<SRS>{escape(grid.crs.to_wkt())}</SRS>"
+    yield f"<GeoTransform>{numbers}</GeoTransform>"
+    rows = min(max(band.block[0] for look in looks for band in look.bands), _MOST_BLOCK_ROWS)
+    cols = min(max(band.block[1] for look in looks for band in look.bands), grid.width)
+    kind = f'dataType="{_TYPES[first.dtype]}" blockXSize="{cols}" blockYSize="{rows}"'
+    for index, band in enumerate(first.bands):
+        yield f'<VRTRasterBand {kind} band="{index + 1}">'
+        if band.name:
+            yield f"<Description>{escape(band.name)}</Description>"
+        if band.nodata is not None:
+            yield f"<NoDataValue>{band.nodata!r}</NoDataValue>"
+        for look, corner in zip(looks, corners, strict=True):
+            yield _source(look, index, corner, namer)
+        yield "</VRTRasterBand>"
+    if not first.has_nodata:
+        yield f'<MaskBand><VRTRasterBand dataType="Byte" blockXSize="{cols}" blockYSize="{rows}">'
+        for look, corner in zip(looks, corners, strict=True):
+            yield _source(look, None, corner, namer)
+        yield "</VRTRasterBand></MaskBand>"
+    yield "</VRTDataset>\n"
+
+
+def _source(look: _Look, index: int | None, corner: tuple[int, int], namer: _Namer) -> str:
+    """A band of a tile; without `index` the mask of the file of its first band."""
+    band = look.bands[index or 0]
+    name, is_relative = namer(band.path)
+    size = f'xSize="{look.grid.width}" ySize="{look.grid.height}"'
+    number = f"mask,{band.number}" if index is None else str(band.number)
+    if index is None:
+        hides = "<NODATA>0</NODATA>"
+    elif band.nodata is None:
+        hides = "<UseMaskBand>true</UseMaskBand>"
+    else:
+        hides = f"<NODATA>{band.nodata!r}</NODATA>"
+    return (
+        f'<ComplexSource><SourceFilename relativeToVRT="{is_relative}">{escape(name)}'
+        f"</SourceFilename><SourceBand>{number}</SourceBand>"
+        f'<SourceProperties RasterXSize="{look.grid.width}" RasterYSize="{look.grid.height}" '
+        f'DataType="{_TYPES[look.dtype]}" BlockXSize="{band.block[1]}" '
+        f'BlockYSize="{band.block[0]}"/><SrcRect xOff="0" yOff="0" {size}/>'
+        f'<DstRect xOff="{corner[1]}" yOff="{corner[0]}" {size}/>{hides}</ComplexSource>'
+    )
