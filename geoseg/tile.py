@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from geoseg.engine.cluster_spec import ClusterSpec
+from geoseg.engine.cluster_tiles import cutting
 from geoseg.errors import ConfigError
 from geoseg.geo.labelled import open_labelled
 from geoseg.geo.labels import LabelOptions
@@ -103,6 +105,9 @@ class TileOptions:
     jobs: int | None = None
     """Threads; None takes a thread per processor. The tiles do not depend on it."""
 
+    cluster: str | None = None
+    """`local:N`, `tcp://host:port` or `slurm:...`: workers that cut; None takes threads here."""
+
     overwrite: bool = False
     """Whether an existing folder may be replaced."""
 
@@ -119,6 +124,8 @@ class TileOptions:
             raise ConfigError("--format", f"{self.format!r} is unknown", "Choose tif, png or npy")
         if self.jobs is not None and self.jobs < 1:
             raise ConfigError("--jobs", f"{self.jobs} threads", "Give 1 or more")
+        if self.cluster is not None:
+            ClusterSpec.parse(self.cluster)
 
     @property
     def sampling(self) -> Sampling:
@@ -210,8 +217,8 @@ def tile(
         min_labelled=options.min_labelled,
         seed=options.seed,
     )
-    with publish_folder(root) as folder:
-        tiler, tally = cut_tiles(folder, sources, plan, options.jobs, progress)
+    with publish_folder(root) as folder, cutting(options.cluster) as cutters:
+        tiler, tally = cut_tiles(folder, sources, plan, options.jobs, progress, cutters)
         _check_tally(tally, options)
         finish_tiles(folder, tiler, tally, _options_entry(options))
     report_tiles(root, tally)
@@ -236,7 +243,7 @@ def _check_tally(tally: Tally, options: TileOptions) -> None:
 def _options_entry(options: TileOptions) -> dict[str, Any]:
     """The options that decide on the tiles, as JSON holds them."""
     entry = asdict(options)
-    del entry["jobs"], entry["overwrite"]
+    del entry["jobs"], entry["overwrite"], entry["cluster"]
     entry["labels"] = {
         key: str(value) if isinstance(value, Path) else value
         for key, value in entry["labels"].items()

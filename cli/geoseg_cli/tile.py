@@ -72,6 +72,7 @@ _SHARE = click.FloatRange(0, 1)
 )
 @options.scene
 @options.jobs
+@options.cluster
 @options.as_json
 @options.messages
 def command(
@@ -96,6 +97,7 @@ def command(
     file_format: Literal["tif", "png", "npy"],
     scene: SceneOptions,
     jobs: int | None,
+    cluster: str | None,
     as_json: bool,
     progress: Progress,
 ) -> None:
@@ -129,6 +131,7 @@ def command(
         allow_remote=scene.allow_remote,
         npy_axes=scene.npy_axes,
         jobs=jobs,
+        cluster=cluster,
         overwrite=overwrite,
     )
     tiles = tile(scenes, labels, output, chosen, legend=legend, progress=progress)

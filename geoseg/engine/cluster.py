@@ -142,7 +142,10 @@ class Cluster:
             GeosegError: As the function does.
             WorkError: If the cluster is lost, or the worker is killed by it each time.
         """
-        future = self.submit(function, *arguments, priority=priority)
+        return self.wait(self.submit(function, *arguments, priority=priority))
+
+    def wait(self, future: Future) -> object:
+        """Wait for a task; see `result`."""
         done = threading.Event()
         future.add_done_callback(lambda _: done.set())
         while not done.wait(_LOOK_SECONDS):

@@ -7,8 +7,9 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,15 @@ _END_SECONDS = 0.5
 class Address:
     """Where a scheduler is, and how it is spoken to."""
 
-    def __init__(self, text: str, security: Security | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        security: Security | None = None,
+        end: Callable[[], None] = lambda: None,
+    ) -> None:
         self.text, self.security = text, security
+        self.end = end
+        """Ends the workers at once, where they are processes of this machine."""
 
 
 def silence() -> None:
@@ -71,6 +79,7 @@ def connect(address: str | Address, seconds: float) -> Iterator[Client]:
     try:
         yield client
     finally:
+        where.end()
         with suppress(Exception):
             client.close(timeout=_END_SECONDS)
 
@@ -130,9 +139,12 @@ def start_local(spec: ClusterSpec, gpus: int) -> Iterator[Address]:
                 name="geoseg",
             )
         silence()
-        yield Address(cluster.scheduler_address, security)
+        yield Address(cluster.scheduler_address, security, partial(_kill, cluster))
     finally:
-        _end(cluster)
+        if cluster is not None:
+            _kill(cluster)
+            with suppress(Exception):
+                cluster.close(timeout=_END_SECONDS)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -201,13 +213,9 @@ def _quiet_config() -> AbstractContextManager[object]:
     return settings
 
 
-def _end(cluster: SpecCluster | None) -> None:
+def _kill(cluster: SpecCluster) -> None:
     """End all workers at once: they have nothing to save, and to ask them takes seconds."""
-    if cluster is None:
-        return
     for nanny in list(cluster.workers.values()):
         nanny.auto_restart = False
         with suppress(ProcessLookupError, TypeError):
             os.kill(nanny.pid, signal.SIGKILL)
-    with suppress(Exception):
-        cluster.close(timeout=_END_SECONDS)

@@ -34,7 +34,7 @@ from geoseg.geo.tile_writer import (
     write_lists,
 )
 from geoseg.geo.tileset import FORMAT_VERSION, TileFormat, TileSet
-from geoseg.geo.tiling import Tally, Tiler
+from geoseg.geo.tiling import Cutters, Tally, Tiler
 from geoseg.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -91,6 +91,7 @@ def cut_tiles(
     plan: TileFolderPlan,
     jobs: int | None = None,
     progress: Progress | None = None,
+    cutters: Cutters | None = None,
 ) -> tuple[Tiler, Tally]:
     """Cut all tiles into a new folder.
 
@@ -100,6 +101,7 @@ def cut_tiles(
         plan: Which tiles.
         jobs: Threads; None takes one per processor.
         progress: Where to report.
+        cutters: Who cuts instead of threads; they must see the folder.
 
     Returns:
         What cut them, and what became of all windows.
@@ -113,7 +115,7 @@ def cut_tiles(
     for kind in ("images", "masks"):
         (folder / kind).mkdir()
     encoder = TileEncoder(
-        root=folder,
+        root=folder if cutters is None else folder.absolute(),
         format=plan.format,
         legend=sources[0].labels.legend,
         band_names=sources[0].scene.band_names,
@@ -129,7 +131,7 @@ def cut_tiles(
         seed=plan.seed,
     )
     with _quiet_about_plain_images():
-        return tiler, tiler.run(jobs, progress or Progress())
+        return tiler, tiler.run(jobs, progress or Progress(), cutters)
 
 
 def finish_tiles(

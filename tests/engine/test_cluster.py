@@ -1,0 +1,310 @@
+"""Predictions and tiles by workers of this machine: the same bytes as without them."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+
+from geoseg.engine import cluster_chunks, cluster_worker
+from geoseg.engine.cluster import Cluster
+from geoseg.engine.cluster_run import ClusterRun
+from geoseg.engine.cluster_spec import ClusterSpec
+from geoseg.errors import WorkError
+from geoseg.geo.legend import Legend
+from geoseg.nn.bundle import ModelBundle
+from geoseg.nn.card import ModelCard
+from geoseg.nn.models import ModelSpec, build_model
+from geoseg.nn.scaling import Scaling
+from geoseg.predict import PredictOptions, predict
+from geoseg.progress import Progress
+
+FP32 = PredictOptions(precision="fp32", device="cpu", backend="torch", blend="hann")
+
+
+def write_scene(path, shape, hole=False):
+    data = np.random.default_rng(sum(shape)).integers(1, 255, (3, *shape)).astype(np.uint8)
+    if hole:
+        data[:, 200:700, :70] = 0
+    with rasterio.open(
+        path, "w", driver="GTiff", count=3, height=shape[0], width=shape[1], dtype="uint8",
+        nodata=0, crs="EPSG:32632", transform=Affine(0.5, 0, 5e5, 0, -0.5, 5e6),
+    ) as dataset:  # fmt: skip
+        dataset.write(data)
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Scenes, and a network with random weights: its rounding is what must not change."""
+    folder = tmp_path_factory.mktemp("cluster")
+    torch.manual_seed(0)
+    spec = ModelSpec(arch="unet", encoder="resnet18", in_channels=3, classes=3)
+    card = ModelCard(
+        spec=spec, legend=Legend.of_values(range(3)).to_dict(), bands=("", "", ""), dtype="uint8",
+        scaling=Scaling(kind="divide", divisor=255), window=96, stride=64,
+    )  # fmt: skip
+    ModelBundle.of(build_model(spec).eval(), card).save(folder / "model.safetensors")
+    (folder / "scenes").mkdir()
+    write_scene(folder / "scenes" / "a.tif", (1700, 130), hole=True)
+    write_scene(folder / "scenes" / "b.tif", (600, 90))
+    write_scene(folder / "scenes" / "c.tif", (90, 70))
+    return folder
+
+
+class Kept:
+    """A cluster that outlives the runs that use it, as a scheduler that runs does."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+
+    def __call__(self, spec, *, gpus=0):
+        return self
+
+    def __enter__(self):
+        return self.cluster
+
+    def __exit__(self, *_):
+        return None
+
+
+@pytest.fixture(scope="module")
+def started():
+    with Cluster(ClusterSpec.parse("local:2")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(started, monkeypatch):
+    monkeypatch.setattr("geoseg.engine.cluster_predict.Cluster", Kept(started))
+    monkeypatch.setattr("geoseg.engine.cluster_tiles.Cluster", Kept(started))
+    return started
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+@pytest.fixture(scope="module")
+def plain(place, tmp_path_factory):
+    """The files of a run without workers, with a thread for each: as many as a worker has."""
+    folder, threads = tmp_path_factory.mktemp("plain"), torch.get_num_threads()
+    torch.set_num_threads(1)
+    options = replace(FP32, probabilities=folder / "p", uncertainty=folder / "u")
+    results = predict(place / "scenes", place / "model.safetensors", folder / "o", options)
+    torch.set_num_threads(threads)
+    return folder, results
+
+
+def on_cluster(place, folder, **changes):
+    options = replace(FP32, probabilities=folder / "p", uncertainty=folder / "u", cluster="local:2")
+    return predict(
+        place / "scenes",
+        place / "model.safetensors",
+        folder / "o",
+        replace(options, **changes),
+    )
+
+
+class Workers:
+    """Ends workers while they work."""
+
+    def __init__(self, cluster):
+        self._cluster = cluster
+        self.killed = 0
+
+    def kill(self, seconds):
+        pids = list(self._cluster._client.run(os.getpid).values())
+        time.sleep(seconds)
+        os.kill(pids[self.killed % len(pids)], signal.SIGKILL)
+        self.killed += 1
+
+
+def test_scenes_are_the_same_bytes_as_without_workers(place, plain, cluster, tmp_path):
+    folder, expected = plain
+    results = on_cluster(place, tmp_path)
+    for kind in "opu":
+        assert files(tmp_path / kind) == files(folder / kind)
+    for one, two in zip(results, expected, strict=True):
+        assert (one.scene, one.pixels, one.nodata_pixels) == (
+            two.scene,
+            two.pixels,
+            two.nodata_pixels,
+        )
+        assert one.runtime == two.runtime
+
+
+def test_a_killed_worker_changes_nothing(place, plain, cluster, tmp_path):
+    workers = Workers(cluster)
+    thread = threading.Thread(target=workers.kill, args=(1.5,))
+    thread.start()
+    on_cluster(place, tmp_path)
+    thread.join()
+    assert workers.killed == 1
+    assert files(tmp_path / "o") == files(plain[0] / "o")
+
+
+def test_a_broken_scene_fails_alone_and_is_done_when_mended(
+    place, plain, cluster, tmp_path, monkeypatch
+):
+    scenes = tmp_path / "scenes"
+    scenes.mkdir()
+    for path in (place / "scenes").iterdir():
+        (scenes / path.name).write_bytes(path.read_bytes())
+    broken = bytearray((scenes / "b.tif").read_bytes())
+    whole = bytes(broken)
+    del broken[len(broken) // 2 :]
+    stamp = (scenes / "b.tif").stat()
+    options = replace(FP32, cluster="local:2")
+    real = ClusterRun._run_parts
+
+    def spoil(run, parts, sink, task):
+        if run._job.own.path.endswith("b.tif"):
+            (scenes / "b.tif").write_bytes(bytes(broken))
+        real(run, parts, sink, task)
+
+    monkeypatch.setattr(ClusterRun, "_run_parts", spoil)
+    with pytest.raises(WorkError, match=r"1 of 3 scenes failed, all others are done: .*b\.tif"):
+        predict(scenes, place / "model.safetensors", tmp_path / "o", options)
+    monkeypatch.undo()
+    monkeypatch.setattr("geoseg.engine.cluster_predict.Cluster", Kept(cluster))
+    assert {path.name for path in (tmp_path / "o").iterdir() if path.suffix == ".tif"} == {
+        "a.tif",
+        "c.tif",
+    }
+    (scenes / "b.tif").write_bytes(whole)
+    os.utime(scenes / "b.tif", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    made = (tmp_path / "o" / "a.tif").stat().st_mtime_ns
+    predict(scenes, place / "model.safetensors", tmp_path / "o", replace(options, resume=True))
+    assert (tmp_path / "o" / "a.tif").stat().st_mtime_ns == made
+    pixels = [read(folder / "o" / "b.tif") for folder in (tmp_path, plain[0])]
+    assert np.array_equal(*pixels)
+
+
+def read(path):
+    with rasterio.open(path) as dataset:
+        return dataset.read()
+
+
+class Stop(Progress):
+    """Interrupts the work like Ctrl-C, when so many rows are done."""
+
+    def __init__(self, rows):
+        super().__init__("none")
+        self.rows = rows
+
+    def task(self, name, total=None, unit="it"):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def advance(self, count=1):
+        self.rows -= count
+        if self.rows < 0:
+            time.sleep(0.5)  # the writer gets time to finish what it was given
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("second", ["local:2", None])
+def test_a_stopped_run_is_gone_on_with(place, plain, cluster, tmp_path, monkeypatch, second):
+    """By workers or without, where the first run had workers."""
+    monkeypatch.setattr("geoseg.engine.sink.CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(cluster_chunks, "CHUNK_BYTES", 1)  # a row of blocks each
+    sent = []
+    real = Cluster.submit
+
+    def submit(self, function, *arguments, **named):
+        sent.append(arguments)
+        return real(self, function, *arguments, **named)
+
+    monkeypatch.setattr(Cluster, "submit", submit)
+    words = place / "scenes" / "a.tif", place / "model.safetensors", tmp_path / "a.tif"
+    options = replace(FP32, cluster="local:2")
+    with pytest.raises(KeyboardInterrupt):
+        predict(*words, options, progress=Stop(600))
+    chunks = [each[2] for each in sent if len(each) == 3]
+    assert len(chunks) == 4
+    sent.clear()
+    predict(*words, replace(options, resume=True, cluster=second))
+    again = [each[2] for each in sent if len(each) == 3]
+    assert again == ([] if second is None else chunks[-len(again) :])
+    assert len(again) < 4
+    assert np.array_equal(read(tmp_path / "a.tif"), read(plain[0] / "o" / "a.tif"))
+
+
+def test_a_chunk_that_finds_no_memory_is_halved(place, plain, cluster, tmp_path, caplog):
+    heights = []
+
+    real = Cluster.result
+
+    def result(self, future):
+        found = real(self, future)
+        if isinstance(found, cluster_worker.ChunkResult):
+            height = found.arrays[0].shape[1]
+            heights.append(height)
+            if height > 512:
+                raise MemoryError
+        return found
+
+    options = replace(FP32, cluster="local:2")
+    with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.WARNING, "geoseg"):
+        patch.setattr(Cluster, "result", result)
+        words = place / "scenes" / "a.tif", place / "model.safetensors", tmp_path / "a.tif"
+        predict(*words, options)
+        assert max(heights) > 512
+        assert "going on with halves" in caplog.text
+        assert np.array_equal(read(tmp_path / "a.tif"), read(plain[0] / "o" / "a.tif"))
+
+        def never(self, future):
+            found = real(self, future)
+            if isinstance(found, cluster_worker.ChunkResult):
+                raise MemoryError  # noqa: TRY004 - what a worker would raise
+            return found
+
+        patch.setattr(Cluster, "result", never)
+        with pytest.raises(WorkError, match="no memory for rows 0 to 512"):
+            predict(*words, replace(options, overwrite=True))
+
+
+def test_errors_of_workers_arrive_as_they_are(place, cluster, tmp_path, monkeypatch):
+    real = ClusterRun._run_parts
+
+    def replaced(run, parts, sink, task):
+        write_scene(tmp_path / "scene.tif", (900, 60))
+        real(run, parts, sink, task)
+
+    monkeypatch.setattr(ClusterRun, "_run_parts", replaced)
+    write_scene(tmp_path / "scene.tif", (700, 60))
+    words = tmp_path / "scene.tif", place / "model.safetensors", tmp_path / "o.tif"
+    with pytest.raises(WorkError, match=r"scene\.tif: a worker sees another scene"):
+        predict(*words, replace(FP32, cluster="local:2"))
+    assert not (tmp_path / "o.tif").exists()
+
+
+def test_a_worker_of_another_version_is_named(place, started, monkeypatch):
+    monkeypatch.setattr("geoseg.engine.cluster.__version__", "99.0")
+    with pytest.raises(
+        WorkError, match=r"--cluster: tls://127.0.0.1:\d+ has geoseg .*is geoseg 99"
+    ):
+        started._check_versions()
+
+
+def test_an_order_of_another_version_is_refused(place, started):
+    order = cluster_worker.SceneOrder(
+        scene="a.tif", bundles=(), options=FP32, targets=None, sha256="", stamp=(0, 0), mark="",
+        version="99.0",
+    )  # fmt: skip
+    with pytest.raises(WorkError, match=r"this is geoseg 99\.0"):
+        started.call(cluster_worker.predict_chunk, order, [], None)
