@@ -60,6 +60,7 @@ def create(path: Path, profile: RasterProfile) -> DatasetWriter:
             compress="deflate",
             zlevel=1,
             bigtiff="if_safer",
+            sparse_ok=True,  # blocks without data cost nothing
             photometric="rgb" if profile.is_rgb else "minisblack",
         )
     try:

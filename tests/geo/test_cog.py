@@ -20,7 +20,7 @@ from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
 from geoseg.errors import ConfigError, OutputError, WorkError
-from geoseg.geo import cog, outputs, temporary
+from geoseg.geo import cog, outputs, partial, temporary
 from geoseg.geo.cog import RasterProfile, RasterWriter, sidecar_path, write_raster
 from geoseg.geo.grid import Grid
 
@@ -401,3 +401,41 @@ def test_a_writer_replaces_a_link_not_what_it_names(target, tmp_path, link):
     )
     assert original.read_text() == "kept"
     assert not target.is_symlink()
+
+
+def is_big(path):
+    """Whether the header is that of a BigTIFF."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"II\x2b\x00", b"MM\x00\x2b")
+
+
+@pytest.mark.parametrize(
+    ("side", "dtype", "expected"),
+    [(40_000, "uint8", False), (50_000, "uint8", True), (40_000, "uint16", True)],
+)
+def test_a_file_that_may_outgrow_tiff_is_begun_as_bigtiff(tmp_path, side, dtype, expected):
+    """Before compression 2 GB and more: nobody knows beforehand how far it shrinks."""
+    profile = RasterProfile(grid=grid_of(side, side), dtype=dtype, nodata=255)
+    path = tmp_path / "begun.tif"
+    with partial.create(path, profile) as dataset:
+        here = Window(side - 1000, side - 1000, 1000, 1000)
+        dataset.write(np.full((1, 1000, 1000), 7, dtype), window=here)
+    assert is_big(path) is expected
+    assert path.stat().st_size < 1 << 20  # blocks without data take no room
+    with rasterio.open(path) as dataset:
+        assert dataset.read(1, window=here).min() == 7
+        assert dataset.read(1, window=Window(0, 0, 99, 99)).min() == 255
+
+
+def test_the_finished_file_is_a_bigtiff_on_the_same_terms(tmp_path, monkeypatch):
+    given, copy = {}, rasterio.shutil.copy
+    monkeypatch.setattr(
+        rasterio.shutil, "copy", lambda *a, **options: (given.update(options), copy(*a, **options))
+    )
+    grid = grid_of(60, 70)
+    write_raster(tmp_path / "a.tif", classes_of(grid), RasterProfile(grid=grid, dtype="uint8"))
+    assert given["BIGTIFF"] == "IF_SAFER"
+    assert not is_big(tmp_path / "a.tif")
+    big = RasterProfile(grid=grid, dtype="uint8", options={"bigtiff": "yes"})
+    write_raster(tmp_path / "b.tif", classes_of(grid), big)
+    assert is_big(tmp_path / "b.tif")
