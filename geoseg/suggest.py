@@ -37,9 +37,6 @@ __all__ = ["Place", "SuggestOptions", "suggest"]
 
 logger = logging.getLogger(__name__)
 
-_MOST_LABELLED = 0.1
-"""Share of a place that may be labelled already."""
-
 _LAYER = "places"
 
 
@@ -113,15 +110,16 @@ def suggest(
     """Rank places to label next, and write them as squares for a GIS.
 
     Each scene is predicted once, in the memory of a strip, and nothing but sums over places is
-    kept: their mean uncertainty and the classes that the map shows there. See `choosing.choose`
-    for how they are ranked. Places lie half their side apart; those chosen do not overlap.
+    kept: their mean uncertainty, the classes that the map shows there, and their bands. See
+    `choosing.choose` for how they are ranked. Places lie half their side apart; those chosen do not
+    overlap.
 
     Args:
         scenes: Files, globs, folders, URLs or `@list.txt`.
         bundles: A model, or several of the same classes.
         output: Polygon file (`.gpkg` for QGIS): layer `places` with `rank`, `score`, `doubt`,
-            `strangeness`, `rarity`, `novelty`, `class_name`, `scene`, `row`, `col`, in the CRS of
-            the first scene.
+            `rarity`, `strangeness`, `class_name`, `scene`, `row`, `col`, in the CRS of the first
+            scene.
         options: What is chosen.
         progress: Where to tell how far it is.
 
@@ -238,7 +236,7 @@ def _candidates(number: int, survey: Survey, options: SuggestOptions) -> Candida
         doubt=np.where(enough, doubt / pixels, 0),
         looks=survey.looks(),
         classes=classes.reshape(len(survey.pixels), -1).T * area,
-        labelled=labelled > _MOST_LABELLED * pixels,
+        labelled=labelled / pixels,
     )
 
 
@@ -295,9 +293,8 @@ def _frame(places: Sequence[Place], grids: Sequence[Grid]) -> geopandas.GeoDataF
             "rank": [place.rank for place in places],
             "score": [place.choice.score for place in places],
             "doubt": [place.choice.doubt for place in places],
-            "strangeness": [place.choice.strangeness for place in places],
             "rarity": [place.choice.rarity for place in places],
-            "novelty": [place.choice.novelty for place in places],
+            "strangeness": [place.choice.strangeness for place in places],
             "class_name": [place.class_name for place in places],
             "scene": [place.scene for place in places],
             "row": [place.window[0] for place in places],

@@ -13,6 +13,7 @@ import rasterio
 import shapely
 from affine import Affine
 from linear_models import BANDS, write_bundle, write_scene
+from scipy.spatial.distance import cdist
 
 from geoseg.engine.options import PredictOptions
 from geoseg.errors import ConfigError, OutputError, SceneError
@@ -51,7 +52,7 @@ def options(**changes):
     return SuggestOptions(**{"count": 4, "predict": PREDICT, **changes})
 
 
-def test_the_first_place_is_where_the_uncertainty_raster_is_highest(tmp_path, scene, model):
+def test_the_first_place_explains_most_by_the_uncertainty_raster(tmp_path, scene, model, data):
     target = tmp_path / "places.gpkg"
     (first,) = suggest(scene, model, target, options(count=1))
     wanted = {"uncertainty": tmp_path / "u.tif"}
@@ -59,20 +60,23 @@ def test_the_first_place_is_where_the_uncertainty_raster_is_highest(tmp_path, sc
     with rasterio.open(tmp_path / "u.tif") as made, rasterio.open(tmp_path / "c.tif") as classes:
         doubt, shown = made.read(1) * 0.005, classes.read(1)
     known = np.bincount(shown.ravel(), minlength=3) / shown.size
-    weights = 1 / np.sqrt(known + 0.01)
-    weights /= weights @ known
-    scores = {}
+    class_weights = 1 / np.sqrt(known + 0.01)
+    class_weights /= class_weights @ known
+    places, means, looks, rarity = [], [], [], []
     for row in range(0, 96 - 31, 16):
         for col in range(0, 160 - 31, 16):
             part = np.s_[row : row + 32, col : col + 32]
-            shares = np.bincount(shown[part].ravel(), minlength=3) / 32**2
-            scores[row, col, 32, 32] = doubt[part].mean(), shares @ weights
-    # nothing is labelled: all is as strange
-    highest = max(mean for mean, _ in scores.values())
-    scores = {key: (mean / highest + 1) / 2 * rarity for key, (mean, rarity) in scores.items()}
-    assert first.window == max(scores, key=scores.get)
-    assert first.choice.score == pytest.approx(max(scores.values()), rel=1e-3)
-    assert first.window[1] >= 80  # in the unsure third
+            places.append((row, col, 32, 32))
+            means.append(doubt[part].mean())
+            bands = data[:, *part].reshape(4, -1).astype(float)
+            looks.append([*bands.mean(1), *bands.std(1)])
+            rarity.append(np.bincount(shown[part].ravel(), minlength=3) / 32**2 @ class_weights)
+    weights = (1 + np.array(means) / np.mean(means)) * rarity
+    inverse = np.linalg.inv(np.cov(np.transpose(looks), ddof=0))
+    costs = weights @ cdist(looks, looks, "mahalanobis", VI=inverse) ** 2
+    assert first.window == places[costs.argmin()]  # nothing is labelled
+    assert first.choice.doubt == pytest.approx(means[costs.argmin()] / max(means), rel=1e-3)
+    assert first.choice.rarity == pytest.approx(rarity[costs.argmin()], rel=1e-3)
 
 
 def test_squares_lie_on_the_scene_and_do_not_overlap(tmp_path, scene, model):
@@ -99,7 +103,7 @@ def test_labelled_ground_is_left_out(tmp_path, scene, model):
         scene, model, tmp_path / "p.gpkg", options(labelled=tmp_path / "done.gpkg", count=9)
     )
     assert all(place.window[1] + 32 <= 100 + 4 for place in places)  # a tenth of 32 columns at most
-    assert max(place.choice.novelty for place in places) < 1
+    assert max(place.choice.strangeness for place in places) < 1
 
 
 def test_ground_without_data_is_left_out(tmp_path, data, model):

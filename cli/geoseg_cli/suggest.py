@@ -86,7 +86,7 @@ def command(
 ) -> None:
     """Rank the places that are worth labelling next.
 
-    These are places where the model is unsure, of rare classes, far from labels and each other.
+    These stand for most of what the model is unsure of, is rare, or looks like no label yet.
     SCENE is a file, URL, glob, folder, or @list.txt. The squares open in QGIS; rank 1 is the best.
     """
     from geoseg.engine.options import PredictOptions

@@ -1,11 +1,13 @@
-"""Which places to label next: unsure or unlike what is known, of rare classes, far from labels.
+"""Which places to label next: those that stand for most of what is in doubt or unlike labels.
 
-Uncertainty sampling (Lewis and Gale 1994, https://arxiv.org/abs/cmp-lg/9407020) alone has two
-failings. It passes over what a model has never seen, of which it may be sure and wrong: so places
-also count by how far their looks are from all that is labelled or chosen, as core sets do (Sener
-and Savarese 2018, https://arxiv.org/abs/1708.00489). And it picks the same difficulty again and
-again: so classes count by how rare they are in what is labelled and chosen, and ground near to
-that counts for less.
+Taking the places of most doubt (Lewis and Gale 1994, https://arxiv.org/abs/cmp-lg/9407020) picks
+the same difficulty again and again, shifts the shares of the classes, and passes over what a model
+has never seen, of which it may be sure and wrong. So places are chosen as medoids: each place
+should look like one that is labelled or chosen, those in doubt the more so. Such a choice covers
+what is there, as core sets do (Sener and Savarese 2018, https://arxiv.org/abs/1708.00489), in
+proportion to doubt, as with weighted k-means (Zhdanov 2019, https://arxiv.org/abs/1901.05954).
+What is covered grows less with each place (it is submodular), so that taking the best one after the
+other is near the best set there is (Nemhauser et al. 1978, doi:10.1007/BF01588971).
 """
 
 from __future__ import annotations
@@ -17,6 +19,12 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 Floats = npt.NDArray[np.float64]
+
+MOST_LABELLED = 0.1
+"""Share of a place that may be labelled already."""
+
+MOST = 4096
+"""Places that are compared with each other; of more, so many are drawn by lot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +49,8 @@ class Candidates:
     classes: Floats
     """(n, C) ground of each class that the map shows there, in any unit."""
 
-    labelled: npt.NDArray[np.bool_]
-    """(n,) whether there are labels already; these are never chosen."""
+    labelled: Floats
+    """(n,) share of each that is labelled already; those above `MOST_LABELLED` are never chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,72 +61,113 @@ class Choice:
     """Among the candidates."""
 
     score: float
-    """Mean of doubt and strangeness, times rarity, times novelty."""
+    """How much of all that is unlike labels, weighted by doubt, is so no longer: a share. Those of
+    all choices add up to 1 at most."""
 
     doubt: float
     """Its mean uncertainty, in shares of the highest of all places."""
 
-    strangeness: float
-    """From 0 where a labelled or chosen place looks alike to 1 where none does."""
-
     rarity: float
     """Mean weight of the classes that the map shows there; 1 where they are as common as all."""
 
-    novelty: float
-    """From 0 beside labels or chosen places to 1 far from all."""
+    strangeness: float
+    """From 0 where a labelled or chosen place looks alike to 1 where none does."""
 
 
-def choose(
-    candidates: Candidates, count: int, known: npt.NDArray[np.float64], *, reach: float = 1.0
-) -> list[Choice]:
+def choose(candidates: Candidates, count: int, known: npt.NDArray[np.float64]) -> list[Choice]:
     """Choose places one after the other, each with all before it in mind.
 
-    Score of a place: the mean of its doubt and its strangeness, times the mean over its pixels of
-    the weight of the class that the map shows there (the inverse root of the class's share of
-    what is labelled and chosen, scaled to a mean of 1), times 1 - exp(-distance / reach) to the
-    nearest label or chosen place. Strangeness is 1 - exp(-d), where d is the root of the mean
-    squared difference from the most alike labelled or chosen place, over all looks, each in
-    standard deviations of all places.
+    Let d be the distance of the looks of a place from those of the labelled or chosen place that is
+    most alike, after whitening (Mahalanobis 1936): uncorrelated over all places, of mean square 1.
+    The place is chosen that makes the sum of w d^2 over all places least, where w is 1 + doubt /
+    mean doubt, times rarity: half of the weight lies on what the model is unsure of, the other half
+    on all that is there. Rarity is the mean over the pixels of a place of the weight of the class
+    that the map shows: the inverse root of its share of what is labelled, 1 on average over that.
 
     Args:
-        candidates: Where to choose from.
+        candidates: Where to choose from; of more than `MOST` so many are drawn, always the same.
         count: How many at most.
         known: (C,) ground of each class that is labelled already.
-        reach: Sides of a place within which another is of little news.
 
     Returns:
         Choices, best first; no two of them overlap. Fewer than `count` where there are no more.
     """
-    shares = _shares(candidates.classes)
-    have = known.astype(np.float64).copy()
-    distance = _distances(candidates.centres, candidates.labelled)
-    looks = _standard(candidates.looks)
-    unlike = _distances(looks, candidates.labelled)
-    doubt = candidates.doubt / max(candidates.doubt.max(initial=0), np.finfo(float).tiny)
-    open_: npt.NDArray[np.bool_] = (candidates.doubt > 0) & ~candidates.labelled
+    fit: npt.NDArray[np.bool_] = (candidates.doubt > 0) & (candidates.labelled <= MOST_LABELLED)
+    if not fit.any():
+        return []
+    known_places = _known_places(candidates.labelled)
+    looks = _whitened(candidates.looks, fit | known_places)
+    drawn = _lot(np.flatnonzero(fit))
+    rarity = _shares(candidates.classes) @ _weights(known)
+    weights = (1 + candidates.doubt / candidates.doubt[fit].mean()) * rarity
+    cost = _Cost(looks[drawn], looks[known_places], weights[drawn])
+    highest = float(candidates.doubt[fit].max())
+    open_ = np.ones(len(drawn), np.bool_)
     chosen: list[Choice] = []
     while len(chosen) < count and open_.any():
-        rarity = shares @ _weights(have)
-        novelty, strangeness = 1 - np.exp(-distance / reach), 1 - np.exp(-unlike)
-        score = np.where(open_, (doubt + strangeness) / 2 * rarity * novelty, -1.0)
-        best = int(score.argmax())
+        place, score = cost.best(open_)
+        index = int(drawn[place])
         chosen.append(
             Choice(
-                index=best,
-                score=float(score[best]),
-                doubt=float(doubt[best]),
-                strangeness=float(strangeness[best]),
-                rarity=float(rarity[best]),
-                novelty=float(novelty[best]),
+                index=index,
+                score=score,
+                doubt=float(candidates.doubt[index]) / highest,
+                rarity=float(rarity[index]),
+                strangeness=cost.strangeness(place),
             )
         )
-        apart = np.abs(candidates.centres - candidates.centres[best])
-        open_ = open_ & ~_overlaps(candidates, best, apart)
-        distance = np.minimum(distance, np.hypot(*apart.T))
-        unlike = np.minimum(unlike, np.linalg.norm(looks - looks[best], axis=1))
-        have += candidates.classes[best]
+        cost.take(place)
+        open_ &= ~_overlaps(candidates, index)[drawn]
     return chosen
 
+
+class _Cost:
+    """What is unlike labels, and how much less of it a place would leave.
+
+    Args:
+        looks: (n, F) of the places to choose from.
+        known: (m, F) of those that are labelled.
+        weights: (n,) of the places.
+    """
+
+    def __init__(self, looks: Floats, known: Floats, weights: Floats) -> None:
+        squares = (looks**2).sum(1)
+        apart = squares[:, None] + squares - 2 * looks @ looks.T
+        self._apart = np.maximum(apart, 0, out=apart).astype(np.float32)
+        np.fill_diagonal(self._apart, 0)
+        self._is_strange = not len(known)
+        if self._is_strange:
+            self._left = np.full(len(looks), float(self._apart.max()))
+        else:
+            self._left = cKDTree(known).query(looks)[0] ** 2
+        self._weights = weights
+        self._all = max(float(weights @ self._left), np.finfo(float).tiny)
+
+    def best(self, open_: npt.NDArray[np.bool_]) -> tuple[int, float]:
+        """The place that leaves least, and which share of all it takes away.
+
+        Of places that take away as much, the one of the highest weight, and of these the first.
+        """
+        shares = np.full(len(open_), -1.0)
+        for place in np.flatnonzero(open_):
+            gain = self._weights @ np.maximum(self._left - self._apart[place], 0)
+            shares[place] = gain / self._all
+        order = np.lexsort((-self._weights, -np.round(shares, _DIGITS)))
+        best = int(order[0])
+        return best, float(shares[best])
+
+    def strangeness(self, place: int) -> float:
+        """How unlike all that is labelled or chosen a place is, from 0 to 1."""
+        return 1.0 if self._is_strange else float(1 - np.exp(-np.sqrt(self._left[place])))
+
+    def take(self, place: int) -> None:
+        """Count a place as chosen."""
+        self._left = np.minimum(self._left, self._apart[place])
+        self._is_strange = False
+
+
+_DIGITS = 9
+"""Digits of shares that are told apart; further ones are rounding."""
 
 _TOUCHING = 1e-6
 """Sides of a place by which two may overlap: no more than rounding makes of touching ones."""
@@ -126,13 +175,31 @@ _TOUCHING = 1e-6
 _SMOOTHING = 0.01
 """Share that each class is taken to have beside its own, so that none weighs without bound."""
 
+_FLAT = 1e-9
+"""Variance of standardized looks along an axis that is rounding, and not stretched."""
 
-def _overlaps(candidates: Candidates, place: int, apart: Floats) -> npt.NDArray[np.bool_]:
-    """(n,) which places share ground with one; `apart` tells how far their middles are."""
+
+def _overlaps(candidates: Candidates, place: int) -> npt.NDArray[np.bool_]:
+    """(n,) which places share ground with one."""
     within = np.abs(candidates.corners - candidates.corners[place])
+    apart = np.abs(candidates.centres - candidates.centres[place])
     same = candidates.scene == candidates.scene[place]
     far = np.where(same[:, None], within, apart)
     return np.asarray((far < 1 - _TOUCHING).all(1), np.bool_)
+
+
+def _known_places(labelled: Floats) -> npt.NDArray[np.bool_]:
+    """(n,) which places lie on labels for the most part, or as far as any do."""
+    highest = float(labelled.max(initial=0))
+    return np.asarray(labelled > max(highest / 2, MOST_LABELLED), np.bool_)
+
+
+def _lot(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """At most `MOST` of the places, in their order."""
+    if len(places) <= MOST:
+        return places
+    drawn: npt.NDArray[np.int64] = np.random.default_rng(0).choice(places, MOST, replace=False)
+    return np.sort(drawn)
 
 
 def _shares(classes: Floats) -> Floats:
@@ -141,24 +208,20 @@ def _shares(classes: Floats) -> Floats:
     return shares
 
 
-def _weights(have: Floats) -> Floats:
-    """(C,) weight of each class, 1 on average over the pixels there are."""
-    total = have.sum()
-    shares = have / total if total > 0 else np.full(len(have), 1 / len(have))
+def _weights(known: Floats) -> Floats:
+    """(C,) weight of each class, 1 on average over the pixels that are known."""
+    total = known.sum()
+    shares = known / total if total > 0 else np.full(len(known), 1 / len(known))
     weights = 1 / np.sqrt(shares + _SMOOTHING)
     return np.asarray(weights / (shares @ weights), np.float64)
 
 
-def _standard(looks: Floats) -> Floats:
-    """Looks in standard deviations, scaled such that distances are root mean squares."""
-    spread = looks.std(0)
+def _whitened(looks: Floats, seen: npt.NDArray[np.bool_]) -> Floats:
+    """Looks (n, axes) without correlation over those `seen`, of mean squared length 1."""
+    spread = looks[seen].std(0)
     scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)
-    return np.asarray((looks - looks.mean(0)) * scale / np.sqrt(max(looks.shape[1], 1)), np.float64)
-
-
-def _distances(positions: Floats, labelled: npt.NDArray[np.bool_]) -> Floats:
-    """(n,) from each place to the nearest labelled one; infinite where there is none."""
-    if not labelled.any():
-        return np.full(len(positions), np.inf)
-    found, _ = cKDTree(positions[labelled]).query(positions)
-    return np.asarray(found, np.float64)
+    centred = (looks - looks[seen].mean(0)) * scale
+    values, axes = np.linalg.eigh(centred[seen].T @ centred[seen] / np.count_nonzero(seen))
+    kept = values > _FLAT
+    stretch = np.divide(1, np.sqrt(np.maximum(values, 0)), out=np.zeros_like(values), where=kept)
+    return np.asarray(centred @ axes * stretch / np.sqrt(max(kept.sum(), 1)), np.float64)

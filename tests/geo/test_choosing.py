@@ -1,17 +1,25 @@
+"""Which places are chosen; the sums are done anew with numpy and scipy here."""
+
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
+from geoseg.geo import choosing
 from geoseg.geo.choosing import Candidates, choose
+
+EVEN = np.array([50, 50])
 
 
 def lattice(rows, cols, *, doubt=None, looks=None, classes=None, labelled=(), step=1.0):
     """Places of one scene on a regular lattice, `step` sides apart."""
     row, col = (axis.ravel() * step for axis in np.mgrid[:rows, :cols])
     count = rows * cols
-    flags = np.zeros(count, bool)
-    flags[list(labelled)] = True
+    shares = np.zeros(count)
+    shares[list(labelled)] = 1
     corners = np.stack([row, col], axis=1).astype(float)
     return Candidates(
         scene=np.zeros(count, np.int64),
@@ -20,77 +28,132 @@ def lattice(rows, cols, *, doubt=None, looks=None, classes=None, labelled=(), st
         doubt=np.full(count, 0.5) if doubt is None else np.asarray(doubt, float),
         looks=np.zeros((count, 2)) if looks is None else np.asarray(looks, float),
         classes=np.full((count, 2), 50.0) if classes is None else np.asarray(classes, float),
-        labelled=flags,
+        labelled=shares,
     )
 
 
+def indices(chosen):
+    return [choice.index for choice in chosen]
+
+
+def mahalanobis(looks):
+    """Squares of distances, in mean squared distances from the mean."""
+    return cdist(looks, looks, "mahalanobis", VI=np.linalg.inv(np.cov(looks.T, ddof=0))) ** 2
+
+
+def test_the_first_place_explains_most():
+    """The place taken is the one whose labels would leave least, by the definition."""
+    rng = np.random.default_rng(3)
+    looks = rng.normal(size=(30, 3)) @ rng.normal(size=(3, 3))
+    doubt, classes = rng.uniform(0.1, 0.9, 30), rng.uniform(0, 9, (30, 2))
+    candidates = lattice(5, 6, doubt=doubt, looks=looks, classes=classes, labelled=[0, 7])
+    known = np.array([900, 100])
+    first, second = choose(candidates, 2, known)
+    class_weights = 1 / np.sqrt([0.91, 0.11])  # shares 0.9 and 0.1, smoothed by 0.01
+    class_weights /= class_weights @ [0.9, 0.1]
+    rarity = classes / classes.sum(1, keepdims=True) @ class_weights
+    free = np.setdiff1d(np.arange(30), [0, 7])
+    weights = ((1 + doubt / doubt[free].mean()) * rarity)[free]
+    apart = mahalanobis(looks) / 3
+    before = apart[free][:, [0, 7]].min(1)
+    left = {i: weights @ np.minimum(before, apart[free, i]) for i in free}
+    assert first.index == min(left, key=left.get)
+    share = 1 - left[first.index] / (weights @ before)
+    assert first.score == pytest.approx(share, rel=1e-5)
+    assert first.rarity == pytest.approx(rarity[first.index])
+    assert first.doubt == pytest.approx(doubt[first.index] / doubt[free].max())
+    strange = 1 - np.exp(-np.sqrt(apart[first.index, [0, 7]].min()))
+    assert first.strangeness == pytest.approx(strange, rel=1e-5)
+    then = {i: weights @ np.minimum.reduce([before, *apart[free][:, [first.index, i]].T])
+            for i in free if i != first.index}  # fmt: skip
+    assert second.index == min(then, key=then.get)
+
+
+def test_without_labels_the_first_is_the_one_in_the_middle():
+    looks = [[0, 0], [4, 1], [5, 5], [6, 9], [11, 10]]
+    assert indices(choose(lattice(1, 5, looks=looks), 1, EVEN)) == [2]
+
+
 def test_of_places_alike_the_one_in_doubt_is_first():
-    chosen = choose(lattice(1, 5, doubt=[0.1, 0.2, 0.9, 0.3, 0.1]), 1, np.array([50, 50]))
-    assert chosen[0].index == 2
-    assert (chosen[0].doubt, chosen[0].strangeness) == (1, 1)
-    assert chosen[0].score == pytest.approx(chosen[0].rarity * chosen[0].novelty)
-    assert chosen[0].rarity == pytest.approx(1)
-    assert chosen[0].novelty == 1
+    chosen = choose(lattice(1, 5, doubt=[0.1, 0.2, 0.9, 0.3, 0.1]), 1, EVEN)
+    assert (chosen[0].index, chosen[0].doubt, chosen[0].rarity) == (2, 1, pytest.approx(1))
 
 
-def test_a_rare_class_counts_for_more():
-    classes = [[100, 0], [0, 100], [100, 0]]
-    candidates = lattice(1, 3, classes=classes)
-    assert choose(candidates, 1, np.array([900, 100]))[0].index == 1
-    assert choose(candidates, 1, np.array([100, 900]))[0].index != 1
-    # shares 0.9 and 0.1, each smoothed by 0.01
-    weights = 1 / np.sqrt([0.91, 0.11])
-    expected = weights[1] / (weights @ [0.9, 0.1])
-    assert choose(candidates, 1, np.array([900, 100]))[0].rarity == pytest.approx(expected)
+def test_of_places_alike_the_rarer_class_is_first():
+    candidates = lattice(1, 3, classes=[[100, 0], [0, 100], [100, 0]])
+    assert indices(choose(candidates, 1, np.array([900, 100]))) == [1]
+    assert indices(choose(candidates, 1, np.array([100, 900]))) != [1]
+
+
+@pytest.mark.parametrize(("unsure", "first"), [((0.9, 0.1), 1), ((0.1, 0.9), 3)])
+def test_what_is_in_doubt_comes_first(unsure, first):
+    """Two kinds of ground as unlike the labels; doubt decides between them."""
+    looks = [[0, 0], [3, 0], [3, 0], [0, 3], [0, 3]]
+    doubt = [0.5, unsure[0], unsure[0], unsure[1], unsure[1]]
+    chosen = choose(lattice(1, 5, doubt=doubt, looks=looks, labelled=[0]), 2, EVEN)
+    assert indices(chosen) == [first, {1: 3, 3: 1}[first]]  # then the other kind
 
 
 def test_what_looks_like_nothing_known_is_chosen_though_the_model_is_sure():
-    looks = [[10, 1], [11, 1], [10, 2], [90, 9], [10, 1]]
-    candidates = lattice(1, 5, doubt=[0.9, 0.8, 0.9, 0.3, 0.9], looks=looks, labelled=[0])
-    chosen = choose(candidates, 1, np.array([50, 50]), reach=0.01)[0]
-    assert chosen.index == 3
-    apart = (np.array(looks[3]) - looks[0]) / np.std(looks, axis=0)
-    assert chosen.strangeness == pytest.approx(1 - np.exp(-np.sqrt(np.mean(apart**2))))
-    assert chosen.score == pytest.approx((1 / 3 + chosen.strangeness) / 2, rel=1e-6)
+    looks = np.random.default_rng(0).normal(size=(60, 2))
+    doubt = np.full(60, 0.8)
+    looks[[20, 40]], doubt[[20, 40]] = [[40, 40], [41, 40]], 0.1
+    (chosen,) = choose(lattice(6, 10, doubt=doubt, looks=looks, labelled=range(15)), 1, EVEN)
+    assert chosen.index in {20, 40}
+    assert chosen.strangeness > 0.9
 
 
 def test_of_two_strange_places_alike_one_is_enough():
-    looks = [[0, 0], [50, 5], [50, 5], [0, 0]]
-    candidates = lattice(1, 4, doubt=[0.1, 0.5, 0.5, 0.4], looks=looks, labelled=[0])
-    first, second = choose(candidates, 2, np.array([50, 50]), reach=0.01)
-    assert {first.index, second.index} == {1, 2}
-    assert (first.strangeness > 0.5, second.strangeness) == (True, 0)
+    looks = [[0, 0], [50, 5], [50, 5], [0, 1]]
+    first, second = choose(lattice(1, 4, looks=looks, labelled=[0]), 2, EVEN)
+    assert (first.index, second.index) == (1, 3)
 
 
-def test_ground_beside_labels_is_of_little_news():
-    chosen = choose(lattice(1, 9, labelled=[0]), 1, np.array([50, 50]))
-    assert chosen[0].index == 8
-    assert chosen[0].novelty == pytest.approx(1 - np.exp(-8))
+def test_correlated_bands_are_no_more_than_one():
+    """Ground that is odd in colour stands out, though bright and dark differ by far more."""
+    light = np.linspace(0, 100, 21)
+    looks = np.stack([light, light, light], axis=1)
+    looks[10, 2] += 5
+    looks = np.concatenate([looks, looks[[10]]])
+    chosen = choose(lattice(1, 22, looks=looks, labelled=[5, 15]), 1, EVEN)
+    assert chosen[0].index in {10, 21}
 
 
-def test_places_spread():
-    """Of a row of places alike, the ends come before what lies between them."""
-    indices = [choice.index for choice in choose(lattice(1, 9), 3, np.array([50, 50]))]
-    assert indices == [0, 8, 4]
+def test_shares_add_up_to_what_is_explained():
+    rng = np.random.default_rng(0)
+    candidates = lattice(4, 5, looks=rng.normal(size=(20, 3)), labelled=[0])
+    scores = [choice.score for choice in choose(candidates, 99, EVEN)]
+    assert len(scores) == 19
+    assert sum(scores) == pytest.approx(1)  # every place is chosen in the end
 
 
 def test_what_is_labelled_or_without_doubt_is_never_chosen():
     candidates = lattice(2, 2, doubt=[0, 0.5, 0.5, 0.5], labelled=[1])
-    assert {choice.index for choice in choose(candidates, 9, np.array([1, 1]))} == {2, 3}
+    assert set(indices(choose(candidates, 9, EVEN))) == {2, 3}
+    assert choose(lattice(1, 2, labelled=[0, 1]), 9, EVEN) == []
 
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 1000), count=st.integers(1, 30))
-def test_no_two_overlap_and_doubt_decides_first(seed, count):
+def test_no_two_overlap_and_each_adds_less(seed, count):
     rng = np.random.default_rng(seed)
-    candidates = lattice(9, 9, doubt=rng.random(81), step=0.5)
-    chosen = choose(candidates, count, np.array([50, 50]))
+    candidates = lattice(9, 9, doubt=rng.random(81), looks=rng.random((81, 4)), step=0.5)
+    chosen = choose(candidates, count, EVEN)
     assert 1 <= len(chosen) <= min(count, 25)
-    assert chosen[0].index == candidates.doubt.argmax()
-    corners = candidates.corners[[choice.index for choice in chosen]]
+    assert all(a.score >= b.score - 1e-6 for a, b in itertools.pairwise(chosen))
+    corners = candidates.corners[indices(chosen)]
     apart = np.abs(corners[:, None] - corners[None]).max(-1)
     np.fill_diagonal(apart, 9)
     assert apart.min() >= 1
+
+
+def test_of_many_places_a_lot_decides_always_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    candidates = lattice(20, 20, looks=rng.normal(size=(400, 3)), labelled=[0])
+    monkeypatch.setattr(choosing, "MOST", 50)
+    chosen = indices(choose(candidates, 60, EVEN))
+    assert len(set(chosen)) == 50
+    assert chosen == indices(choose(candidates, 60, EVEN))
 
 
 def test_scenes_that_share_ground_do_not_give_it_twice():
@@ -102,6 +165,6 @@ def test_scenes_that_share_ground_do_not_give_it_twice():
         doubt=np.array([0.9, 0.5, 0.8, 0.7]),
         looks=np.zeros((4, 1)),
         classes=np.full((4, 2), 50.0),
-        labelled=np.zeros(4, bool),
+        labelled=np.zeros(4),
     )
-    assert [choice.index for choice in choose(candidates, 4, np.array([1, 1]))] == [0, 3]
+    assert indices(choose(candidates, 4, np.array([1, 1]))) == [0, 3]
