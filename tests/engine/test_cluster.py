@@ -274,7 +274,7 @@ def test_a_chunk_that_finds_no_memory_is_halved(place, plain, cluster, tmp_path,
             return found
 
         patch.setattr(Cluster, "result", never)
-        with pytest.raises(WorkError, match="no memory for rows 0 to 512"):
+        with pytest.raises(WorkError, match=r"no memory for rows \d+ to \d+, and they cannot be halved"):
             predict(*words, replace(options, overwrite=True))
 
 
