@@ -14,8 +14,10 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from pathlib import Path
 
+import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio.enums import Interleaving
 from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
@@ -41,6 +43,9 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 MAX_SIDE = 1 << 23
 """Rows and columns of a raster: the equator in pixels of 5 m."""
+
+_MAX_BLOCK = 512 << 20
+"""Bytes of a block; a few packed ones may declare a block as large as the scene."""
 
 _MAX_HANDLES = 32
 """Open datasets kept per thread."""
@@ -225,10 +230,27 @@ def _check_sides(path: str, dataset: DatasetReader) -> None:
         dataset.close()
         problem = f"is {height} x {width} pixels, {MAX_SIDE} a side are read"
         raise SceneError(path, problem, "Check the file")
+    if (size := _block_bytes(dataset)) > _MAX_BLOCK:
+        dataset.close()
+        problem = f"has blocks of {size} bytes, each of which is read as a whole"
+        raise SceneError(path, problem, "Tile it: gdal_translate -co TILED=YES INPUT OUTPUT.tif")
     # GDAL looks for each missing number of a text anew, which takes hours; each has two bytes.
     if dataset.driver == "AAIGrid" and 2 * height * width - 1 > os.path.getsize(path):
         dataset.close()
         raise SceneError(path, "is cut short", "Restore the file")
+
+
+def _block_bytes(dataset: DatasetReader) -> int:
+    """Memory that the largest block takes, with all the bands that are stored with it."""
+    together = dataset.count if dataset.interleaving == Interleaving.pixel else 1
+    bands = zip(dataset.block_shapes, dataset.dtypes, strict=True)
+    sizes = (height * width * _bytes_of(dtype) for (height, width), dtype in bands)
+    return int(together * max(sizes, default=0))
+
+
+def _bytes_of(dtype: str) -> int:
+    """Of a number of that type, one of which numpy does not know."""
+    return 4 if dtype == "complex_int16" else np.dtype(dtype).itemsize
 
 
 def _check_overviews(path: str, dataset: DatasetReader) -> None:

@@ -129,6 +129,7 @@ def refuse(place, capfd):
         assert err.count("\n") == 1, err
         assert err.startswith("Error: ")
         assert err.endswith(".\n"), "an error ends with a full stop where it tells a cure"
+        assert err[:-1].isprintable(), "a name may drive the terminal"
         assert "Traceback" not in err
         assert "defect of geoseg" not in err
         assert [part for part in (*parts, cure) if part not in err] == [], err

@@ -59,6 +59,7 @@ def test_works(case, place, capfd, monkeypatch):
     assert main([*shlex.split(case.words), "-q"]) == 0, capfd.readouterr().err
     out, err = capfd.readouterr()
     assert "Traceback" not in out + err
+    assert (out + err).replace("\n", "").isprintable(), "a name may drive the terminal"
     case.works(place)
     after = contents(place)
     assert {name: after.get(name) for name in before} == before, "an input was changed"
