@@ -2,6 +2,8 @@
 # make test   the tests
 # make lint   ruff and mypy
 # make docs   the pages as a site, in site/
+# make lock   locks what the tests install in .ci/lock.txt, lists it in docs/licences.md
+# make audit  looks for known holes in what is locked; asks PyPI
 # make qgis-plugin  dist/geoseg_qgis.zip, for QGIS's plugin manager
 # make clean  remove what the above made
 #
@@ -17,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: demo test lint docs qgis-plugin clean
+.PHONY: demo test lint docs lock audit qgis-plugin clean
 
 demo: $(VENV)/.installed
 	$(BIN)/geoseg demo --overwrite -o $(DEMO)
@@ -33,6 +35,13 @@ lint: $(VENV)/.installed-test
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m mkdocs build --strict
+
+lock: | $(BIN)/python
+	$(BIN)/python .ci/lock.py
+
+audit: | $(BIN)/python
+	$(PIP) pip-audit
+	$(BIN)/python -m pip_audit --require-hashes --disable-pip --requirement .ci/lock.txt
 
 qgis-plugin:
 	$(PYTHON) cli/zip_qgis_plugin.py
@@ -53,8 +62,11 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@touch $@
 	@echo "Installed geoseg into $(VENV); use it with: . $(BIN)/activate"
 
-$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+# What is locked is for one Python and one kind of machine; elsewhere the newest that fit are taken.
+$(VENV)/.installed-test: pyproject.toml .ci/lock.txt | $(BIN)/python
 	@echo "Installing geoseg[test] into $(VENV): the first time downloads some gigabytes (PyTorch)"
+	$(PIP) --require-hashes --requirement .ci/lock.txt || \
+		echo "What .ci/lock.txt names is not to be had here; the newest that fit are installed"
 	$(PIP) --editable ".[test]"
 	@touch $@ $(VENV)/.installed
 	@echo "Installed geoseg[test] into $(VENV); use it with: . $(BIN)/activate"
