@@ -34,7 +34,7 @@ from geoseg.geo.polygon_formats import (
     write_groups,
 )
 from geoseg.geo.polygon_layer import PolygonLayer, regroup
-from geoseg.geo.shapefile import publish_shapefile, short_columns
+from geoseg.geo.shapefile import check_shapefile, publish_shapefile, short_columns
 from geoseg.geo.temporary import remove_temporary_folder, temporary_path
 
 logger = logging.getLogger(__name__)
@@ -203,6 +203,8 @@ def _verify(path: Path, made: Path, layer: PolygonLayer, expected: int) -> None:
         found = count_rows(made, layer.name)
     else:
         found = count_features(made, layer.name)
+    if polygon_driver(path) == _SHAPEFILE:
+        check_shapefile(made, path)  # it counts by its index, whatever the rest holds
     if found != expected:
         raise WorkError(
             path, f"only {found} of {expected} polygons could be read back", "Check the disk"

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from geoseg.errors import WorkError
 from geoseg.geo.outputs import publish
 from geoseg.geo.temporary import remove_temporary_folder, temporary_path
 
@@ -18,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_NAME = 10
 """Signs of a column's name."""
+
+_HEADER, _RECORD_HEADER, _TABLE_HEADER = 100, 8, 32
+"""Bytes at the beginning of a `.shp` or `.shx`, of each polygon in the `.shp`, and of a `.dbf`."""
 
 _STALE_INDEXES = (".sbn", ".sbx", ".qix", ".cpg", ".idm", ".ind")
 """Side files of a replaced Shapefile that would contradict the new one."""
@@ -75,3 +81,53 @@ def short_columns(path: Path, columns: pa.Schema) -> pa.Schema:
         listing = ", ".join(f"{name} -> {short}" for name, short in changed.items())
         logger.warning("%s: a Shapefile cuts names to 10 signs: %s", path, listing)
     return pa.schema([field.with_name(names[field.name]) for field in columns])
+
+
+def check_shapefile(made: Path, path: Path) -> None:
+    """Look through the files of a Shapefile: GDAL tells nobody of what a full disk did not take.
+
+    Source: ESRI Shapefile Technical Description, 1998: lengths are in words of 16 bits.
+
+    Args:
+        made: The `.shp`, with the others beside it.
+        path: Named in the error.
+
+    Raises:
+        WorkError: If one is shorter than it says, or a polygon is not where the index says.
+    """
+    shapes, index, table = (_opened(made.with_suffix(s)) for s in (".shp", ".shx", ".dbf"))
+    if not (_is_whole(shapes) and _is_whole(index) and _is_whole_table(table)):
+        raise _unreadable(path)
+    offsets, lengths = index[_HEADER:].view(">i4").reshape(-1, 2).T.astype(np.int64) * 2
+    if offsets.size and (offsets + lengths + _RECORD_HEADER).max() > shapes.size:
+        raise _unreadable(path)
+    heads = shapes[offsets[:, None] + np.arange(_RECORD_HEADER)].view(">i4").reshape(-1, 2)
+    told = np.stack([np.arange(1, offsets.size + 1), lengths // 2], axis=1)
+    if not np.array_equal(heads, told):
+        raise _unreadable(path)
+
+
+def _opened(path: Path) -> NDArray[np.uint8]:
+    """The bytes of a file; they come from the disk as they are looked at."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return np.zeros(0, np.uint8)
+    return np.memmap(path, np.uint8, "r")
+
+
+def _is_whole(file: NDArray[np.uint8]) -> bool:
+    """Whether a `.shp` or `.shx` is as long as its header says."""
+    if file.size < _HEADER or file.size % 4:
+        return False
+    return int(file[24:28].view(">i4")[0]) * 2 == file.size
+
+
+def _is_whole_table(file: NDArray[np.uint8]) -> bool:
+    """Whether a `.dbf` holds the rows that its header tells of."""
+    if file.size < _TABLE_HEADER:
+        return False
+    rows, (header, row) = int(file[4:8].view("<u4")[0]), file[8:12].view("<u2").tolist()
+    return file.size >= header + rows * row
+
+
+def _unreadable(path: Path) -> WorkError:
+    return WorkError(path, "could not be read back whole", "Check the disk")
