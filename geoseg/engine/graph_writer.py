@@ -33,6 +33,12 @@ _LATEST_IR = 8
 """Version of ONNX's file format that the ONNX Runtime of QGIS plugins (1.17) reads in any case."""
 
 
+_FOLDED = 1 << 22
+"""Values of the largest constants that are computed here rather than at each run. Position
+embeddings are brought to the size of a window by an antialiased cubic filter, which OpenVINO 2026.4
+reads as another one; and the exporter leaves all above 8,192 values as they are."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GraphPlan:
     """What is to be written."""
@@ -170,6 +176,8 @@ def _onnx(plan: GraphPlan) -> Any:  # noqa: ANN401 - onnx publishes no hints
 
 
 def _traced(plan: GraphPlan) -> Any:  # noqa: ANN401 - as above
+    from onnxscript.optimizer import fold_constants, remove_unused_nodes
+
     network, example = _parts(plan)
     with quiet_export():
         program = torch.onnx.export(
@@ -186,6 +194,8 @@ def _traced(plan: GraphPlan) -> Any:  # noqa: ANN401 - as above
         )
     if program is None:
         raise TypeError("the exporter gave no network")
+    fold_constants(program.model, input_size_limit=_FOLDED, output_size_limit=_FOLDED)
+    remove_unused_nodes(program.model)
     return program
 
 

@@ -22,10 +22,6 @@ MEAN, STD = (100.0, 110.0, 90.0, 120.0), (40.0, 35.0, 30.0, 50.0)
 AT_ONCE = ["unet", "deeplabv3plus", "pspnet", "segformer", "fcn8s", "psanet", "linknet"]
 """In every run of the tests; the others by `pytest -m long`, as they are many."""
 
-READ_OTHERWISE = {"dpt"}
-"""By OpenVINO 2026.4: 99.3 to 99.5 % of the pixels as in PyTorch, where ONNX Runtime has all.
-`export` warns of it in ONNX files, and writes no OpenVINO files of such networks."""
-
 ARCHS = [
     pytest.param(name, marks=pytest.mark.slow if name in AT_ONCE else pytest.mark.long)
     for name in list_models()
@@ -90,8 +86,7 @@ def test_classes_are_those_of_pytorch(arch, tmp_path):
     usual = expected.log().mean((0, 2, 3), keepdim=True)
     likely = expected.log() - usual
     assert len(likely.argmax(1).unique()) == CLASSES
-    runs = (by_onnxruntime,) if arch in READ_OTHERWISE else (by_onnxruntime, by_openvino)
-    for run in runs:
+    for run in (by_onnxruntime, by_openvino):
         for batch in (raw[:1], raw):  # the batch is of any size
             found = torch.from_numpy(np.array(run(path, (batch / 255).numpy())))
             assert agreement(found, expected[: len(batch)]) >= LEAST
