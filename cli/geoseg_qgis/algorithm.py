@@ -15,6 +15,7 @@ from qgis.core import (
     QgsProcessingParameterDefinition,
     QgsProcessingParameterFile,
     QgsProcessingParameterMapLayer,
+    QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterString,
     QgsProviderRegistry,
     QgsSettings,
@@ -23,11 +24,12 @@ from qgis.core import (
 from geoseg_qgis.command_lines import command_line
 from geoseg_qgis.environment import SETTING, NotFoundError, clean_environment, find_geoseg
 from geoseg_qgis.messages import Advance, Message, Note
+from geoseg_qgis.options import Option, Parameters, Text, definitions, given
 from geoseg_qgis.process import Outcome, run
 from geoseg_qgis.styling import StyleLoader
 
 EXTRA = "EXTRA"
-Parameters = Mapping[str, Any]
+_FIELD = Text("LABEL_FIELD", "--label-field", "Field that tells the class")
 
 
 class GeosegAlgorithm(QgsProcessingAlgorithm):
@@ -37,6 +39,8 @@ class GeosegAlgorithm(QgsProcessingAlgorithm):
     TITLE = ""
     HELP = ""
     GROUP = ("maps", "Maps")
+    OPTIONS: tuple[Option, ...] = ()
+    """What the command gets as it is."""
 
     def name(self) -> str:
         """The second half of the id."""
@@ -105,14 +109,30 @@ class GeosegAlgorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(f"Further options: {error}") from error
         return _answer(outcome)
 
+    def own_options(self, parameters: Parameters, context: Any) -> dict[str, object]:
+        """What the command gets of `OPTIONS`."""
+        return given(self.OPTIONS, self, parameters, context)
+
+    def input_raster(self, parameters: Parameters, context: Any) -> str:
+        """The file of the one raster layer that the command is about.
+
+        Raises:
+            QgsProcessingException: If there is none.
+        """
+        path = self.raster(parameters, "INPUT", context)
+        if path is None:
+            raise QgsProcessingException(self.invalidRasterError(parameters, "INPUT"))
+        return path
+
     def raster(self, parameters: Parameters, name: str, context: Any) -> str | None:
         """The file of a raster layer; None where none is given."""
         layer = self.parameterAsRasterLayer(parameters, name, context)
         return None if layer is None else raster_file(layer)
 
-    def rasters(self, parameters: Parameters, name: str, context: Any) -> list[str]:
-        """The files of several raster layers."""
-        return [raster_file(each) for each in self.parameterAsLayerList(parameters, name, context)]
+    def input_rasters(self, parameters: Parameters, context: Any) -> list[str]:
+        """The files of the raster layers of `input_layers`."""
+        layers = self.parameterAsLayerList(parameters, "INPUT", context)
+        return [raster_file(each) for each in layers]
 
     def labels(
         self,
@@ -133,7 +153,7 @@ class GeosegAlgorithm(QgsProcessingAlgorithm):
         return {
             "--labels": path,
             "--label-layer": table,
-            "--label-field": self.parameterAsString(parameters, "LABEL_FIELD", context),
+            **given([_FIELD], self, parameters, context),
             **legend,
         }
 
@@ -180,6 +200,11 @@ class GeosegAlgorithm(QgsProcessingAlgorithm):
         return str(path), str(table) if Path(path).suffix.lower() == ".gpkg" else ""
 
 
+def input_layers(title: str) -> Any:
+    """The parameter of several rasters that a command is about."""
+    return QgsProcessingParameterMultipleLayers("INPUT", title, QgsProcessing.SourceType.TypeRaster)
+
+
 def label_parameters(*, optional: bool = False) -> list[Any]:
     """Parameters that tell the labels; `optional` lets them be left out."""
     return [
@@ -192,7 +217,7 @@ def label_parameters(*, optional: bool = False) -> list[Any]:
             ],
             optional=optional,
         ),
-        QgsProcessingParameterString("LABEL_FIELD", "Field that tells the class", optional=True),
+        *definitions([_FIELD]),
         QgsProcessingParameterFile(
             "LEGEND",
             "Legend",

@@ -12,17 +12,13 @@ from qgis.core import (
     QgsProcessingOutputFile,
     QgsProcessingOutputHtml,
     QgsProcessingOutputNumber,
-    QgsProcessingParameterBoolean,
-    QgsProcessingParameterEnum,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterFolderDestination,
-    QgsProcessingParameterMultipleLayers,
-    QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
-    QgsProcessingParameterString,
 )
 
-from geoseg_qgis.algorithm import GeosegAlgorithm, Parameters, label_parameters
+from geoseg_qgis.algorithm import GeosegAlgorithm, input_layers, label_parameters
+from geoseg_qgis.options import Choice, Number, Parameters, Switch, Text, definitions
 
 MODES = ["global", "per-image"]
 FIGURES = {
@@ -47,13 +43,18 @@ class Evaluate(GeosegAlgorithm):
         "report.html. Pixels count where both sides have a class."
     )
     GROUP = ("training", "Training and accuracy")
+    OPTIONS = (
+        Number("BOUNDARY", "--boundary", "Score borders within (m; 0 for not)", 0.0, off=0),
+        Switch("OBJECTS", "--objects", "Match objects"),
+        Switch("AREA", "--area", "Tell areas"),
+        Choice("MODE", "--mode", "Scenes are scored", MODES),
+        Text("IGNORE", "--ignore", "Classes of the labels that do not count"),
+    )
 
     def initAlgorithm(self, config: Any = None) -> None:  # noqa: ARG002 - QGIS's
         """Tell the parameters."""
         self.add(
-            QgsProcessingParameterMultipleLayers(
-                "INPUT", "Class maps", QgsProcessing.SourceType.TypeRaster
-            ),
+            input_layers("Class maps"),
             *label_parameters(optional=True),
             QgsProcessingParameterFeatureSource(
                 "SAMPLE",
@@ -61,21 +62,9 @@ class Evaluate(GeosegAlgorithm):
                 [QgsProcessing.SourceType.TypeVectorPoint],
                 optional=True,
             ),
-            QgsProcessingParameterNumber(
-                "BOUNDARY",
-                "Score borders within (m; 0 for not)",
-                QgsProcessingParameterNumber.Type.Double,
-                defaultValue=0,
-                minValue=0,
-            ),
-            QgsProcessingParameterBoolean("OBJECTS", "Match objects", defaultValue=False),
-            QgsProcessingParameterBoolean("AREA", "Tell areas", defaultValue=False),
+            *definitions(self.OPTIONS),
             QgsProcessingParameterRasterLayer(
                 "PROBABILITIES", "Probabilities of a single map", optional=True
-            ),
-            QgsProcessingParameterEnum("MODE", "Scenes are scored", MODES, defaultValue=0),
-            QgsProcessingParameterString(
-                "IGNORE", "Classes of the labels that do not count", optional=True
             ),
             QgsProcessingParameterFolderDestination("OUTPUT", "Report"),
         )
@@ -98,17 +87,13 @@ class Evaluate(GeosegAlgorithm):
         options = {
             **self.labels(parameters, context, feedback),
             "--sample": self.shapes_file(parameters, "SAMPLE", context, feedback),
-            "--boundary": self.parameterAsDouble(parameters, "BOUNDARY", context) or None,
-            "--objects": self.parameterAsBool(parameters, "OBJECTS", context),
-            "--area": self.parameterAsBool(parameters, "AREA", context),
             "--probabilities": self.raster(parameters, "PROBABILITIES", context),
             "--output": folder,
             "--overwrite": True,  # QGIS has asked
-            "--mode": MODES[self.parameterAsEnum(parameters, "MODE", context)],
-            "--ignore": self.parameterAsString(parameters, "IGNORE", context),
+            **self.own_options(parameters, context),
             "--json": True,
         }
-        maps = self.rasters(parameters, "INPUT", context)
+        maps = self.input_rasters(parameters, context)
         report = json.loads(self.execute(maps, options, parameters, context, feedback))
         for line in report_lines(report):
             feedback.pushInfo(line)

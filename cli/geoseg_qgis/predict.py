@@ -6,23 +6,18 @@ from typing import Any
 
 from qgis.core import (
     QgsProcessing,
-    QgsProcessingException,
-    QgsProcessingParameterEnum,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterFile,
-    QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
-    QgsProcessingParameterString,
     QgsProcessingParameterVectorDestination,
 )
 
-from geoseg_qgis.algorithm import GeosegAlgorithm, Parameters
+from geoseg_qgis.algorithm import GeosegAlgorithm
+from geoseg_qgis.options import Choice, Number, Parameters, Text, definitions
 
 BLENDS = ["mean", "hann", "gaussian", "crop"]
 SYMMETRIES = ["none", "flip", "d4"]
-_INTEGER = QgsProcessingParameterNumber.Type.Integer
-_DOUBLE = QgsProcessingParameterNumber.Type.Double
 
 
 class Predict(GeosegAlgorithm):
@@ -35,10 +30,17 @@ class Predict(GeosegAlgorithm):
         "with names and colours; where the scene has no data it has none. A scene of any size is "
         "read in strips."
     )
+    OPTIONS = (
+        Number("WINDOW", "--window", "Window side in pixels", least=1),
+        Number("OVERLAP", "--overlap", "Overlap of windows", least=0.0, most=0.95),
+        Choice("BLEND", "--blend", "Averaging of windows", BLENDS),
+        Choice("TTA", "--tta", "Views of each window that are averaged", SYMMETRIES),
+        Text("BANDS", "--bands", "Bands, such as 4,3,2"),
+        Text("DEVICE", "--device", "Device", "auto"),
+    )
 
     def initAlgorithm(self, config: Any = None) -> None:  # noqa: ARG002 - QGIS's
         """Tell the parameters."""
-        number, enum = QgsProcessingParameterNumber, QgsProcessingParameterEnum
         self.add(
             QgsProcessingParameterRasterLayer("INPUT", "Scene"),
             QgsProcessingParameterFile(
@@ -61,16 +63,7 @@ class Predict(GeosegAlgorithm):
                 "UNCERTAINTY", "Uncertainty", optional=True, createByDefault=False
             ),
         )
-        self.add_advanced(
-            number("WINDOW", "Window side in pixels", _INTEGER, optional=True, minValue=1),
-            number(
-                "OVERLAP", "Overlap of windows", _DOUBLE, optional=True, minValue=0, maxValue=0.95
-            ),
-            enum("BLEND", "Averaging of windows", BLENDS, defaultValue=0),
-            enum("TTA", "Views of each window that are averaged", SYMMETRIES, defaultValue=0),
-            QgsProcessingParameterString("BANDS", "Bands, such as 4,3,2", optional=True),
-            QgsProcessingParameterString("DEVICE", "Device", defaultValue="auto", optional=True),
-        )
+        self.add_advanced(*definitions(self.OPTIONS))
 
     def processAlgorithm(
         self,
@@ -79,9 +72,7 @@ class Predict(GeosegAlgorithm):
         feedback: Any,
     ) -> dict[str, str]:
         """Run the command."""
-        scene = self.raster(parameters, "INPUT", context)
-        if scene is None:
-            raise QgsProcessingException(self.invalidRasterError(parameters, "INPUT"))
+        scene = self.input_raster(parameters, context)
         outputs = {
             name: self.parameterAsOutputLayer(parameters, name, context)
             for name in ("OUTPUT", "POLYGONS", "PROBABILITIES", "UNCERTAINTY")
@@ -94,25 +85,9 @@ class Predict(GeosegAlgorithm):
             "--uncertainty": outputs["UNCERTAINTY"],
             "--aoi": self.shapes_file(parameters, "AOI", context, feedback),
             "--overwrite": True,  # QGIS has asked
-            **self._windows(parameters, context),
+            **self.own_options(parameters, context),
         }
         self.execute([scene], options, parameters, context, feedback)
         for target in outputs.values():
             self.style(target, context)
         return {name: target for name, target in outputs.items() if target}
-
-    def _windows(self, parameters: Parameters, context: Any) -> dict[str, object]:
-        """Options whose default is left to the command and the model."""
-        window = overlap = None
-        if parameters.get("WINDOW") is not None:
-            window = self.parameterAsInt(parameters, "WINDOW", context)
-        if parameters.get("OVERLAP") is not None:
-            overlap = self.parameterAsDouble(parameters, "OVERLAP", context)
-        return {
-            "--window": window,
-            "--overlap": overlap,
-            "--blend": BLENDS[self.parameterAsEnum(parameters, "BLEND", context)],
-            "--tta": SYMMETRIES[self.parameterAsEnum(parameters, "TTA", context)],
-            "--bands": self.parameterAsString(parameters, "BANDS", context),
-            "--device": self.parameterAsString(parameters, "DEVICE", context),
-        }

@@ -6,16 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from qgis.core import (
-    QgsProcessing,
     QgsProcessingOutputVectorLayer,
-    QgsProcessingParameterEnum,
     QgsProcessingParameterFolderDestination,
-    QgsProcessingParameterMultipleLayers,
-    QgsProcessingParameterNumber,
-    QgsProcessingParameterString,
 )
 
-from geoseg_qgis.algorithm import GeosegAlgorithm, Parameters, label_parameters
+from geoseg_qgis.algorithm import GeosegAlgorithm, input_layers, label_parameters
+from geoseg_qgis.options import Choice, Number, Parameters, Text, definitions
 
 METHODS = ["stride", "random", "balanced"]
 
@@ -30,22 +26,20 @@ class Tile(GeosegAlgorithm):
         "in the folder shows what was cut where."
     )
     GROUP = ("training", "Training and accuracy")
+    OPTIONS = (
+        Choice("METHOD", "--method", "Choice of windows", METHODS),
+        Number("SIZE", "--size", "Side of a tile in pixels", 512, least=1),
+        Number("COUNT", "--count", "Tiles a scene (random, balanced)", 100, least=1),
+        Text("SPLIT", "--split", "Shares of train, val and test", "0.7,0.2,0.1", optional=False),
+        Number("SEED", "--seed", "Seed of all that is drawn", 0),
+    )
 
     def initAlgorithm(self, config: Any = None) -> None:  # noqa: ARG002 - QGIS's
         """Tell the parameters."""
-        number, integer = QgsProcessingParameterNumber, QgsProcessingParameterNumber.Type.Integer
         self.add(
-            QgsProcessingParameterMultipleLayers(
-                "INPUT", "Scenes", QgsProcessing.SourceType.TypeRaster
-            ),
+            input_layers("Scenes"),
             *label_parameters(),
-            QgsProcessingParameterEnum("METHOD", "Choice of windows", METHODS, defaultValue=0),
-            number("SIZE", "Side of a tile in pixels", integer, defaultValue=512, minValue=1),
-            number("COUNT", "Tiles a scene (random, balanced)", integer, 100, minValue=1),
-            QgsProcessingParameterString(
-                "SPLIT", "Shares of train, val and test", defaultValue="0.7,0.2,0.1"
-            ),
-            number("SEED", "Seed of all that is drawn", integer, defaultValue=0),
+            *definitions(self.OPTIONS),
             QgsProcessingParameterFolderDestination("OUTPUT", "Tile set"),
         )
         self.add_advanced()
@@ -63,12 +57,8 @@ class Tile(GeosegAlgorithm):
             **self.labels(parameters, context, feedback),
             "--output": folder,
             "--overwrite": True,  # QGIS has asked; only another tile set is replaced
-            "--method": METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
-            "--size": self.parameterAsInt(parameters, "SIZE", context),
-            "--count": self.parameterAsInt(parameters, "COUNT", context),
-            "--split": self.parameterAsString(parameters, "SPLIT", context),
-            "--seed": self.parameterAsInt(parameters, "SEED", context),
+            **self.own_options(parameters, context),
         }
-        scenes = self.rasters(parameters, "INPUT", context)
+        scenes = self.input_rasters(parameters, context)
         self.execute(scenes, options, parameters, context, feedback)
         return {"OUTPUT": folder, "INDEX": str(Path(folder) / "index.gpkg")}

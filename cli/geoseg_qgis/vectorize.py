@@ -5,27 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from qgis.core import (
-    QgsProcessingException,
-    QgsProcessingParameterBoolean,
-    QgsProcessingParameterEnum,
-    QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
-    QgsProcessingParameterString,
     QgsProcessingParameterVectorDestination,
 )
 
-from geoseg_qgis.algorithm import GeosegAlgorithm, Parameters
+from geoseg_qgis.algorithm import GeosegAlgorithm
+from geoseg_qgis.options import Choice, Number, Parameters, Switch, Text, definitions
 
 NEIGHBOURS = ["4", "8"]
-_SWITCHES = {
-    "SMOOTH": ("--smooth", "Round corners"),
-    "REGULARIZE": ("--regularize", "Give outlines right angles, as buildings have them"),
-}
-_LENGTHS = {
-    "MIN_AREA": ("--min-area", "Give regions below this area to a neighbour (m²)"),
-    "FILL_HOLES": ("--fill-holes", "Fill holes below this area (m²)"),
-    "SIMPLIFY": ("--simplify", "Simplify borders by this tolerance (m)"),
-}
+_SMALL = "Give regions below this area to a neighbour (m²)"
+_RIGHT = "Give outlines right angles, as buildings have them"
 
 
 class Vectorize(GeosegAlgorithm):
@@ -37,31 +26,26 @@ class Vectorize(GeosegAlgorithm):
         "Turns a class map into polygons with class, true area, perimeter and mean probability. "
         "They share their borders without gaps or overlaps, generalised or not."
     )
+    OPTIONS = (
+        Text("CLASSES", "--classes", "Classes by name or value, such as building,road"),
+        Number("MIN_AREA", "--min-area", _SMALL, 0.0, off=0),
+        Number("FILL_HOLES", "--fill-holes", "Fill holes below this area (m²)", 0.0, off=0),
+        Number("SIMPLIFY", "--simplify", "Simplify borders by this tolerance (m)", 0.0, off=0),
+        Switch("SMOOTH", "--smooth", "Round corners"),
+        Switch("REGULARIZE", "--regularize", _RIGHT),
+        Choice("CONNECTIVITY", "--connectivity", "Pixels that belong together", NEIGHBOURS),
+    )
 
     def initAlgorithm(self, config: Any = None) -> None:  # noqa: ARG002 - QGIS's
         """Tell the parameters."""
-        double = QgsProcessingParameterNumber.Type.Double
+        *shown, connectivity = definitions(self.OPTIONS)
         self.add(
             QgsProcessingParameterRasterLayer("INPUT", "Class map"),
-            QgsProcessingParameterString(
-                "CLASSES", "Classes by name or value, such as building,road", optional=True
-            ),
-            *(
-                QgsProcessingParameterNumber(name, text, double, defaultValue=0, minValue=0)
-                for name, (_, text) in _LENGTHS.items()
-            ),
-            *(
-                QgsProcessingParameterBoolean(name, text, defaultValue=False)
-                for name, (_, text) in _SWITCHES.items()
-            ),
+            *shown,
             QgsProcessingParameterRasterLayer("PROBABILITIES", "Probabilities", optional=True),
             QgsProcessingParameterVectorDestination("OUTPUT", "Polygons"),
         )
-        self.add_advanced(
-            QgsProcessingParameterEnum(
-                "CONNECTIVITY", "Pixels that belong together", NEIGHBOURS, defaultValue=0
-            )
-        )
+        self.add_advanced(connectivity)
 
     def processAlgorithm(
         self,
@@ -70,21 +54,14 @@ class Vectorize(GeosegAlgorithm):
         feedback: Any,
     ) -> dict[str, str]:
         """Run the command."""
-        classes = self.raster(parameters, "INPUT", context)
-        if classes is None:
-            raise QgsProcessingException(self.invalidRasterError(parameters, "INPUT"))
+        classes = self.input_raster(parameters, context)
         target = self.parameterAsOutputLayer(parameters, "OUTPUT", context)
         options = {
             "--output": target,
             "--overwrite": True,  # QGIS has asked
-            "--connectivity": NEIGHBOURS[self.parameterAsEnum(parameters, "CONNECTIVITY", context)],
-            "--classes": self.parameterAsString(parameters, "CLASSES", context),
             "--probabilities": self.raster(parameters, "PROBABILITIES", context),
+            **self.own_options(parameters, context),
         }
-        for name, (option, _) in _LENGTHS.items():
-            options[option] = self.parameterAsDouble(parameters, name, context) or None
-        for name, (option, _) in _SWITCHES.items():
-            options[option] = self.parameterAsBool(parameters, name, context)
         self.execute([classes], options, parameters, context, feedback)
         self.style(target, context)
         return {"OUTPUT": target}

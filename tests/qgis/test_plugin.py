@@ -17,7 +17,7 @@ import geoseg
 
 CLI = Path(__file__).parents[2] / "cli"
 FILES = sorted((CLI / "geoseg_qgis").glob("*.py"))
-OF_QGIS_ONLY = {"algorithm", "evaluate", "plugin", "predict", "provider", "styling"} | {
+OF_QGIS_ONLY = {"algorithm", "evaluate", "options", "plugin", "predict", "provider", "styling"} | {
     *("tile", "vectorize"),
 }
 
