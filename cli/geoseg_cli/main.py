@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from geoseg import __version__
-from geoseg.errors import GeosegError, printable
+from geoseg.errors import GeosegError, is_out_of_memory, printable
 from geoseg.progress import Progress
 from geoseg_cli.deadline import end_in_time, leave_nothing
 
@@ -165,8 +165,8 @@ def _describe(error: BaseException) -> tuple[str, int]:
 
 def _describe_failure(error: BaseException) -> str:
     """One line for an exception that geoseg did not raise on purpose."""
-    if isinstance(error, MemoryError):
-        return "out of memory. Use a smaller --batch-size or fewer --jobs."
+    if is_out_of_memory(error):
+        return "out of memory. Use --max-memory, a smaller --window or --batch-size, fewer --jobs."
     if isinstance(error, OSError) and error.strerror:
         subject = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
         return _one_line(f"{subject}{error.strerror}")

@@ -30,6 +30,8 @@ def raising(kind):
         raise WorkError("b.tif", "the disk is full")
     if kind == "oserror":
         raise FileNotFoundError(2, "No such file", "c.tif")
+    if kind == "memory":
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to\\nallocate")
     raise ZeroDivisionError("one\\ntwo")
 
 
@@ -122,6 +124,14 @@ def test_failed_work_ends_with_1(fake):
 def test_the_systems_errors_name_the_file(fake):
     done = run(*fake, "oserror")
     assert (done.returncode, done.stderr) == (1, "Error: c.tif: No such file\n")
+
+
+def test_want_of_memory_is_one_line_with_a_cure(fake):
+    done = run(*fake, "memory")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: out of memory. Use --max-memory, a smaller --window or --batch-size, fewer --jobs.\n",
+    )
 
 
 def test_a_defect_is_one_line(fake):
