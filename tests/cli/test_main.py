@@ -130,7 +130,8 @@ def test_want_of_memory_is_one_line_with_a_cure(fake):
     done = run(*fake, "memory")
     assert (done.returncode, done.stderr) == (
         1,
-        "Error: out of memory. Use --max-memory, a smaller --window or --batch-size, fewer --jobs.\n",
+        "Error: out of memory. Use --max-memory, a smaller --window or --batch-size, "
+        "fewer --jobs.\n",
     )
 
 
