@@ -104,6 +104,38 @@ def test_where_scenes_overlap_the_last_with_data_counts(tmp_path):
     assert result.areas == {"roof": 6 / 4, "tree": 3 / 4}
 
 
+def test_where_scenes_overlap_confidence_is_that_of_the_scene_that_gave_the_class(tmp_path):
+    """Although the other one has probabilities there as well."""
+
+    one = write(tmp_path / "one.tif", np.full((2, 4), 3, np.uint8))
+    two = write(tmp_path / "two.tif", np.uint8([[7, 255], [7, 7]]), place(0, 3))
+    folder = tmp_path / "prob"
+    folder.mkdir()
+    for name, shape, roof, left in (("one", (2, 4), 0.75, 0), ("two", (2, 2), 0.25, 3)):
+        data = np.stack([np.full(shape, value, np.float32) for value in (0, roof, 1 - roof)])
+        write(folder / f"{name}.tif", data, place(0, left), nodata=None)
+    options = VectorizeOptions(merge=True, margin=True)
+    found = {}
+    for order in ([one, two], [two, one]):
+        path = tmp_path / f"{order[0].stem}.gpkg"
+        vectorize(order, path, options, legend=LEGEND, probabilities=folder)
+        frame = read(path)
+        found[order[0].stem] = {
+            name: (area, prob, margin)
+            for name, area, prob, margin in zip(
+                frame["class_name"],
+                frame["area_m2"],
+                frame["mean_prob"],
+                frame["margin"],
+                strict=True,
+            )
+        }
+    # The column that both have: trees of the second, though the first is quite sure of roofs.
+    assert found["one"] == {"roof": (1.5, 0.75, 0.5), "tree": (0.75, 0.75, 0.5)}
+    # The second says nothing of one pixel there, and the first, which comes last, has all of it.
+    assert found["two"] == {"roof": (2.0, 0.75, 0.5), "tree": (0.25, 0.75, 0.5)}
+
+
 @pytest.mark.parametrize(
     ("transform", "crs", "message"),
     [

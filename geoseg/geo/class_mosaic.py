@@ -57,6 +57,16 @@ class Place:
         window = Window(0, first - self.row, self.shape[1], last - first)
         return window, slice(first - top, last - top), slice(self.col, self.col + self.shape[1])
 
+    def overlaps(self, other: Place) -> bool:
+        """Whether both have pixels of the grid in common."""
+        apart = (
+            self.row >= other.row + other.shape[0],
+            other.row >= self.row + self.shape[0],
+            self.col >= other.col + other.shape[1],
+            other.col >= self.col + self.shape[1],
+        )
+        return not any(apart)
+
 
 class ClassMosaic:
     """Class rasters on one lattice of pixels; where they overlap, the last with data counts.
@@ -107,6 +117,26 @@ class ClassMosaic:
         for rows in self._rows:
             rows.check()
 
+    def holders(self, top: int, rows: int) -> list[npt.NDArray[np.bool_] | None]:
+        """Where each scene has a class in some rows; None where no other could have one as well.
+
+        Args:
+            top: The first of the rows.
+            rows: How many.
+
+        Returns:
+            For each scene (its rows among them, its width); None for those without any.
+        """
+        found: list[npt.NDArray[np.bool_] | None] = []
+        for place, reader in zip(self.places, self._rows, strict=True):
+            shared = place.shared(top, rows)
+            is_alone = not any(place.overlaps(other) for other in self.places if other != place)
+            if shared is None or is_alone:
+                found.append(None)
+            else:
+                found.append(reader.read(shared[0]) != self._legend.ignore)
+        return found
+
     def names(self, boxes: npt.NDArray[np.float64]) -> list[str]:
         """File names of the scenes that polygons reach into.
 
@@ -132,7 +162,8 @@ class MosaicFields:
 
     Args:
         mosaic: The class rasters.
-        probabilities: One for each of them, on its grid; the last with data counts.
+        probabilities: One for each of them, on its grid; those of the scene that gave the class
+            count.
         nodata: Value of pixels without a class.
         margin: Whether the margin to the second class is averaged too.
     """
@@ -145,19 +176,20 @@ class MosaicFields:
         *,
         margin: bool,
     ) -> None:
-        self._places = mosaic.places
+        self._mosaic = mosaic
         self._readers = [each.fields(nodata, margin=margin) for each in probabilities]
         self._count = 2 if margin else 1
 
     def __call__(self, top: int, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Fields (1 or 2, rows, width) of class values (rows, width) from row `top` on."""
         found = np.full((self._count, *values.shape), np.nan, np.float32)
-        for place, reader in zip(self._places, self._readers, strict=True):
+        holders = self._mosaic.holders(top, len(values))
+        for place, held, reader in zip(self._mosaic.places, holders, self._readers, strict=True):
             shared = place.shared(top, len(values))
             if shared is not None:
                 window, rows, cols = shared
                 own = reader(int(window.row_off), values[rows, cols])
-                np.copyto(found[:, rows, cols], own, where=~np.isnan(own))
+                np.copyto(found[:, rows, cols], own, where=True if held is None else held)
         return found
 
 
