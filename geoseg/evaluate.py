@@ -332,10 +332,10 @@ def _question(legend: Legend, options: EvaluateOptions) -> Question:
 
     left_out, chosen = indices(options.ignore), options.object_classes
     if chosen is None:
-        objects = indices([entry.name for entry in legend.foreground])
-        objects = tuple(index for index in objects if index not in left_out)
-    else:
-        objects = indices(chosen)
+        chosen = tuple(entry.name for entry in legend.foreground)
+    objects = tuple(index for index in indices(chosen) if index not in left_out)
+    if _wants_objects(options) and not objects:
+        raise ConfigError("--objects", "no class is left that has any", "Look at --ignore")
     return Question(
         legend=legend,
         left_out=left_out,

@@ -124,6 +124,12 @@ def test_objects_of_chosen_classes(pair):
     options = EvaluateOptions(legend=LEGEND, object_classes=("tree", 0))
     found = evaluate([pair[0]], pair[1], options=options).to_dict()["objects"]
     assert [row["name"] for row in found["classes"]] == ["tree", "ground"]
+    fewer = evaluate([pair[0]], pair[1], options=replace(options, ignore=("ground",))).to_dict()
+    assert fewer["objects"]["classes"] == found["classes"][:1]
+    assert fewer["objects"]["reference"] == found["classes"][0]["reference"]
+    none = replace(options, ignore=("ground", "tree"))
+    with pytest.raises(ConfigError, match="no class is left that has any"):
+        evaluate([pair[0]], pair[1], options=none)
     wrong = EvaluateOptions(legend=LEGEND, object_classes=("road",))
     with pytest.raises(LegendError, match="road: is no class of the legend"):
         evaluate([pair[0]], pair[1], options=wrong)

@@ -89,7 +89,8 @@ def write_report_files(
 ) -> None:
     """Write all files of a report at once; those of these names are replaced.
 
-    All are made beside their names first: if one fails, none appears.
+    All are made beside their names first: if one fails, none appears. What an earlier report has
+    written there and this one has not is removed, and nothing else.
 
     Args:
         report: The report.
@@ -100,12 +101,39 @@ def write_report_files(
     Raises:
         WorkError: If the disk is full or fails.
     """
-    files = report_files(report, legend, views)
+    files, earlier = report_files(report, legend, views), earlier_names(folder)
     with ExitStack() as stack:
         # The first one entered is the last to be renamed.
         for name, content in files.items():
             temporary = stack.enter_context(publish(folder / name))
             temporary.write_bytes(content)
+    kept = {name.lower() for name in files}  # names may be one file in either case
+    used = [Path(path) for scene in report.scenes for path in (scene.prediction, scene.labels)]
+    for path in (folder / name for name in earlier if name.lower() not in kept):
+        if path.is_file() and not any(each.is_file() and path.samefile(each) for each in used):
+            path.unlink()
+
+
+def earlier_names(folder: Path) -> list[str]:
+    """Names of the files of the report that stands in a folder; none where it is not whole.
+
+    A run folder of `train` has a `report.json`, too, but no page: its pictures are not ours.
+    """
+    if not (folder / PAGE).is_file():
+        return []
+    try:
+        content = json.loads((folder / JSON).read_text(encoding="utf-8"))
+        parts = ReportParts(
+            labels=content["windows"] is not None,
+            boundary=content["boundary"] is not None,
+            objects=content["objects"] is not None,
+            calibration=content["calibration"] is not None,
+            area=content["area"] is not None,
+            sample=content["area"] is not None and content["area"]["sample"] is not None,
+        )
+        return report_names(parts, [str(scene["prediction"]) for scene in content["scenes"]])
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
 
 
 def report_files(report: Report, legend: Legend, views: Sequence[WindowView]) -> dict[str, bytes]:
@@ -221,5 +249,18 @@ def _csv(rows: Sequence[Mapping[str, Any]], keys: Sequence[str] | None = None) -
 
 def _text(lines: Sequence[Sequence[Any]]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(lines)
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerows([_cell(value) for value in line] for line in lines)
     return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:  # noqa: ANN401 - whatever a table holds
+    """A value; text that a spreadsheet would compute gets a quote, by which it stays text.
+
+    See https://owasp.org/www-community/attacks/CSV_Injection; numbers are none.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+_FORMULA = ("=", "+", "-", "@")
+"""What formulas of spreadsheets begin with."""

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,6 +101,61 @@ def test_any_file_of_the_report_is_only_replaced_when_asked(pair, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["windows.png"]
     evaluate([pair[0]], pair[1], tmp_path / "out", EvaluateOptions(legend=LEGEND, overwrite=True))
     assert (tmp_path / "out" / "windows.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_an_earlier_report_wrote_is_removed_and_only_that(pair, tmp_path):
+    folder = tmp_path / "out"
+    full = EvaluateOptions(legend=LEGEND, boundary=4, objects=True, area=True)
+    evaluate([pair[0]], pair[1], folder, full)
+    (folder / "sample.csv").write_text("mine")  # a name of reports, but not of this one
+    (folder / "notes.txt").write_text("mine")
+    other = pair[0].with_name("other.tif")
+    pair[0].rename(other)
+    plain = EvaluateOptions(legend=LEGEND, overwrite=True)
+    evaluate([other], pair[1], folder, plain)
+    wanted = report_names(ReportParts(labels=True), [str(other)])
+    assert {path.name for path in folder.iterdir()} == {*wanted, "sample.csv", "notes.txt"}
+
+
+def test_what_stands_beside_no_page_is_not_ours(pair, tmp_path):
+    """Such as the pictures of a run folder."""
+    folder = tmp_path / "out"
+    evaluate([pair[0]], pair[1], folder, EvaluateOptions(legend=LEGEND, boundary=4))
+    (folder / "report.html").unlink()
+    evaluate([pair[0]], pair[1], folder, EvaluateOptions(legend=LEGEND, overwrite=True))
+    assert (folder / "boundary.csv").exists()
+
+
+@pytest.mark.parametrize("garbage", ["", "[]", '{"windows": null}', "\xff"])
+def test_a_report_that_cannot_be_read_is_left(tmp_path, garbage):
+    (tmp_path / "report.html").touch()
+    (tmp_path / "report.json").write_text(garbage, encoding="latin-1")
+    assert module.earlier_names(tmp_path) == []
+
+
+def test_an_input_that_an_earlier_report_wrote_stays(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("map.tif", "labels.tif"):
+        write(tmp_path / name, rng.choice(np.uint8([0, 1]), (9, 9)))
+    evaluate([tmp_path / "map.tif"], tmp_path / "labels.tif", tmp_path, EvaluateOptions())
+    labels = tmp_path / "error_map.png"
+    Image.fromarray(rng.choice(np.uint8([0, 1]), (9, 9))).save(labels)
+    options = EvaluateOptions(overwrite=True, legend=LEGEND, assume_crs="none")
+    Image.fromarray(rng.choice(np.uint8([0, 1]), (9, 9))).save(tmp_path / "other.png")
+    evaluate([tmp_path / "other.png"], labels, tmp_path, options)
+    assert labels.exists()
+
+
+def test_names_are_no_formulas(pair, tmp_path):
+    names = ["=1+1", "+cmd", "-cmd", "@SUM(A1)"]
+    classes = zip(LEGEND.classes, names, strict=True)
+    legend = replace(LEGEND, classes=tuple(replace(each, name=name) for each, name in classes))
+    evaluate([pair[0]], pair[1], tmp_path / "out", EvaluateOptions(legend=legend))
+    quoted = [f"'{name}" for name in names]
+    assert [row[0] for row in rows_of(tmp_path / "out" / "classes.csv")[1:]] == quoted
+    assert rows_of(tmp_path / "out" / "confusion.csv")[0][1:] == quoted
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [row["name"] for row in content["classes"]] == names
 
 
 def test_no_input_is_replaced(tmp_path):
