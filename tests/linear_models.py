@@ -28,7 +28,7 @@ def write_bundle(path, weights, *, names=CLASSES, values=(0, 1, 2), **card):
             for value, name in zip(values, names, strict=True)
         )
     )
-    made = ModelCard(spec=spec, legend=legend.to_dict(), dtype="uint16", **card)
+    made = ModelCard(spec=spec, legend=legend.to_dict(), **{"dtype": "uint16"} | card)
     ModelBundle.of(network, made).save(path)
     return path
 

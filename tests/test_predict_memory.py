@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from linear_models import BANDS, write_bundle, write_scene
+from memory_runs import smooth_scene, thirds, told
 
 from geoseg.errors import WorkError
 from geoseg.nn.models import SegmentationModel
@@ -75,3 +76,34 @@ def test_no_memory_for_one_window_is_one_line_with_a_cure(tmp_path, monkeypatch,
         f"{scene}: cpu has no memory for one window. Give a smaller --window, or --max-memory."
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A scene so wide that what grows with the width weighs as much as libraries do."""
+    folder = tmp_path_factory.mktemp("wide")
+    return smooth_scene(folder / "wide.tif", 16_000, 1024), thirds(folder / "m.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [{}, {"polygons": "polygons.fgb"}], ids=["classes", "polygons"])
+def test_what_is_estimated_is_near_what_is_taken(tmp_path, wide, more):
+    scene, bundle = wide
+    options = {"backend": "torch", **{key: str(tmp_path / name) for key, name in more.items()}}
+    places = scene, tmp_path / "classes.tif", bundle
+    estimated, taken = told("estimate", options, *places), told("predict", options, *places)
+    assert estimated["memory"] == pytest.approx(taken["peak"], rel=0.25)
+
+
+@pytest.mark.slow
+def test_the_ceiling_is_kept_by_panels(tmp_path, wide):
+    scene, bundle = wide
+    options = {"backend": "torch", "probabilities": str(tmp_path / "p.tif")}
+    places = scene, tmp_path / "classes.tif", bundle
+    whole = told("estimate", options, *places)
+    ceiling = whole["memory"] - (200 << 20)
+    options["max_memory"] = ceiling
+    estimated, taken = told("estimate", options, *places), told("predict", options, *places)
+    assert estimated["panels"] > 1
+    assert estimated["memory"] <= ceiling
+    assert taken["peak"] <= ceiling

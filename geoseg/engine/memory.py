@@ -29,7 +29,13 @@ _ENCODING = 10
 _RESAMPLING = 5
 """Copies of a row's scores while it is brought to another grid."""
 
-_SLACK = 1.1
+_POLYGONS = 256 << 20
+"""Bytes that the libraries of polygons take, and batches of them; measured."""
+
+_POLYGON_COLUMN = 12_000
+"""Bytes for each column of polygons that are being traced; measured on blobs of some pixels."""
+
+_SLACK = 1.05
 """What allocators lose."""
 
 _GPU_SHARE = 0.8
@@ -37,7 +43,12 @@ _GPU_SHARE = 0.8
 
 
 def panel_need(
-    scene: Scene, own: Scene, groups: Sequence[Group], profiles: Sequence[RasterProfile]
+    scene: Scene,
+    own: Scene,
+    groups: Sequence[Group],
+    profiles: Sequence[RasterProfile],
+    *,
+    polygons: bool = False,
 ) -> Need:
     """Bytes for what grows with the width of a panel, networks apart.
 
@@ -46,6 +57,7 @@ def panel_need(
         own: The same on the grid of the outputs, whose columns are counted.
         groups: The networks with their windows.
         profiles: The rasters that are written.
+        polygons: Whether polygons are made, of whole rows of the scene.
     """
     members = [member for group in groups for member in group]
     window = max(member.layout.window for member in members)
@@ -62,13 +74,17 @@ def panel_need(
     if not scene.grid.matches(own.grid):
         rows = ROWS_AT_ONCE
         resampled = rows * (_RESAMPLING * (scores + _SCORE) + bytes_per_pixel(own))
-    made = rows * (_ENCODING + written) + resampled
-    waiting = written * ((BEHIND + 1) * rows + 2 * (BLOCK + rows))
+    made = rows * _ENCODING + resampled
+    # Pieces in the queue and one on either side of it, and what is gathered to rows of blocks.
+    held = -(-BLOCK // rows) * rows
+    height = own.grid.height
+    waiting = written * (min((BEHIND + 2) * rows, height) + 2 * min(held, height))
     per_column = round(_SLACK * (read + blocks + made + waiting))
     margins = 2 * window * own.grid.width // scene.grid.width
-    return Need(
-        fixed=BLOCK_CACHE + (AHEAD + 2) * MOST_BYTES + margins * per_column, per_column=per_column
-    )
+    fixed = BLOCK_CACHE + (AHEAD + 2) * MOST_BYTES + margins * per_column
+    if polygons:
+        fixed += _POLYGONS + _POLYGON_COLUMN * own.grid.width
+    return Need(fixed=fixed, per_column=per_column)
 
 
 def block_cache(scene: Scene, columns: int) -> int:

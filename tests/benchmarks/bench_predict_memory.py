@@ -3,9 +3,12 @@
 Usage: python tests/benchmarks/bench_predict_memory.py [--width 2048] [--heights 4000,40000]
            [--network unet:resnet18] [--backend torch] [--json figures.json]
        python tests/benchmarks/bench_predict_memory.py --max-memory 2G --width 20000
+       python tests/benchmarks/bench_predict_memory.py --estimates [--width 20000] [--rows 1024]
 
 The first compares the peaks. The second tells whether each peak stays below what `--max-memory`
-allows, and exits with 1 where it does not.
+allows, and exits with 1 where it does not. The third compares what `--dry-run` estimates with what
+is then taken, for many options, by a network of one layer (and by `--network` with
+`--backends torch,onnx,openvino,compile`), and exits with 1 where it is more than a quarter off.
 
 All runs have the same run-time: left to `auto`, a high scene may take one that a low scene does
 not, and OpenVINO beside PyTorch takes some hundred MiB more, whatever the scene. The scenes are
@@ -27,6 +30,9 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from memory_runs import smooth_scene, thirds, told
 
 RUN = """
 import json, sys, time
@@ -93,7 +99,12 @@ def main() -> None:
     parser.add_argument("--backend", default="torch")
     parser.add_argument("--max-memory", help="such as 2G")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--estimates", action="store_true")
+    parser.add_argument("--rows", type=int, default=1024)
+    parser.add_argument("--backends", help="such as torch,onnx: --network by these, too")
     given = parser.parse_args()
+    if given.estimates:
+        sys.exit(compare_estimates(given))
     heights = given.heights or ("2048" if given.max_memory else "4000,40000")
     options = ["--backend", given.backend]
     if given.max_memory:
@@ -108,6 +119,55 @@ def main() -> None:
     if given.json is not None:
         given.json.write_text(json.dumps([asdict(run) for run in runs], indent=2))
     sys.exit(judge(runs, given.max_memory))
+
+
+OPTIONS: dict[str, dict[str, object]] = {
+    "classes": {},
+    "probabilities": {"probabilities": "p.tif"},
+    "float probabilities": {"probabilities": "p.tif", "prob_dtype": "float32"},
+    "uncertainty": {
+        "uncertainty": "u.tif",
+        "measures": ["entropy", "margin", "disagreement"],
+    },
+    "flips": {"tta": "flip"},
+    "scales": {"scales": [0.75, 1.0, 1.25]},
+    "polygons": {"polygons": "p.gpkg"},
+    "two models": {},
+    "two votes": {"combine": "vote"},
+}
+"""What a prediction may be asked for, by name; outputs lie in the folder of the benchmark."""
+
+
+def compare_estimates(given: argparse.Namespace) -> int:
+    """Print estimated and taken memory of each case; 1 if one is more than a quarter off."""
+    failed = False
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        scene = smooth_scene(folder / "scene.tif", given.width, given.rows)
+        models = [thirds(folder / "a.safetensors"), thirds(folder / "b.safetensors", 256, 128)]
+        cases: list[tuple[str, dict[str, object], list[Path]]] = [
+            (case, {"backend": "torch"} | options, models[: 1 + case.startswith("two")])
+            for case, options in OPTIONS.items()
+        ]
+        if given.backends:
+            make_bundle(folder, given.network)
+            cases += [
+                (f"{given.network} by {each}", {"backend": each}, [folder / "bundle.safetensors"])
+                for each in given.backends.split(",")
+            ]
+        for case, options, bundles in cases:
+            placed = {
+                key: str(folder / str(value)) if str(value).startswith(("p.", "u.")) else value
+                for key, value in options.items()
+            }
+            places = scene, folder / "classes.tif", *bundles
+            guess, peak = (
+                told("estimate", placed, *places)["memory"] / 2**20,
+                told("predict", placed, *places)["peak"] / 2**20,
+            )
+            failed = failed or not 0.75 <= guess / peak <= 1.25
+            print(f"{case:32s} {guess:8.0f} MiB estimated, {peak:8.0f} taken: {guess / peak:.2f}")
+    return int(failed)
 
 
 def judge(runs: list[Run], most: str | None) -> int:
