@@ -9,6 +9,8 @@ import pytest
 import rasterio
 from rasterio.control import GroundControlPoint
 
+from geoseg_cli.main import main
+
 GEOSEG = Path(sys.executable).with_name("geoseg")
 PREDICT = "predict {} -m model.safetensors -o out.tif"
 TILE = "tile {} --labels roofs.gpkg --legend legend.toml --label-field kind --size 16 -o out"
@@ -219,6 +221,14 @@ def test_vrt_that_points_outside(refuse, reader, place, source):
     relative = int(source.startswith(".."))
     (place / "in" / "a.vrt").write_text(VRT.format(source=source, relative=relative))
     refuse(reader.format("in/a.vrt"), "in/a.vrt: has a source", source, cure="--trust-vrt")
+
+
+@pytest.mark.parametrize("words", ["info in/a.vrt", "preview in/a.vrt -o out.png --size 200"])
+def test_what_looks_at_a_vrt_can_be_told_to_trust_it(place, words):
+    (place / "in").mkdir()
+    (place / "in" / "a.vrt").write_text(VRT.format(source="../scene.tif", relative=1))
+    assert main([*words.split(), "-q"]) == 2
+    assert main([*words.split(), "-q", "--trust-vrt"]) == 0
 
 
 def test_vrt_of_a_missing_file(refuse, reader, place):
