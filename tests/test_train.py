@@ -430,16 +430,18 @@ class Bomb:
         return os.mkdir, ("exploded",)
 
 
-@pytest.mark.parametrize("content", ["cut", "empty", "pickle"])
+@pytest.mark.parametrize("content", ["cut", "empty", "pickle", "garbled"])
 def test_a_bad_checkpoint_is_refused(configure, tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     config = configure(train={"epochs": 1})
     last = train(config, tmp_path / "run").run / "checkpoints" / "last.ckpt"
     if content == "pickle":
         last.write_bytes(pickle.dumps(Bomb()))
+    elif content == "garbled":
+        torch.save({"state_dict": {}, "callbacks": []}, last)
     else:
         last.write_bytes(last.read_bytes()[:1000] if content == "cut" else b"")
-    with pytest.raises(ConfigError, match=r"last\.ckpt: is no checkpoint"):
+    with pytest.raises(ConfigError, match=r"last\.ckpt: (is no checkpoint|lacks or garbles)"):
         train(config, tmp_path / "run", resume=True)
     assert not (tmp_path / "exploded").exists()
 

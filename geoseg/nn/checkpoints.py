@@ -76,7 +76,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         content = read_pickle(Path(path))
     except BundleError as error:
-        raise ConfigError(path, error.problem, "Train again without --resume") from error
+        problem = f"is no checkpoint that can be read: it {error.problem}"
+        raise ConfigError(path, problem, "Train again without --resume") from error
     if not isinstance(content, Mapping) or "state_dict" not in content:
         raise ConfigError(path, "is no training checkpoint", "Train again without --resume")
     return dict(content)
