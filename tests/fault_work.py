@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -39,6 +41,36 @@ JOBS = {
 }
 """Words of each command; {0} is the folder of `make_inputs`."""
 
+OTHER_JOBS = {
+    "preview": "preview {0}/noise.tif -o out.png",
+    "sample": "sample {0}/classes.tif -o out.gpkg",
+    "suggest": "suggest {0}/noise.tif -m {0}/linear.safetensors --device cpu -o out.gpkg",
+    "votes": "relabel vote {0}/classes.tif {0}/labels.tif -o out.tif",
+    "run lengths": "relabel rle-encode {0}/classes.tif -o out.csv",
+    "onnx": "export {0}/linear.safetensors -o out.onnx",
+    "import": "import {0}/linear.pth -o out.safetensors --arch linear --legend {0}/plain.toml"
+    " --divisor 255 --dtype uint8",
+    "datasets": "datasets tile {0}/shots.toml {0}/shots -o out --size 32 -j 1",
+}
+"""Further ones, and further ways of those above."""
+
+SHOTS = """
+title = "Shots"
+labels.encoding = "index"
+images.resolution = 0.5
+legend.classes = [{ value = 0, name = "ground" }, { value = 1, name = "roof" }]
+[splits.train]
+images = "*.tif"
+labels = "masks/{stem}.tif"
+"""
+PLAIN = """
+[[classes]]
+value = 0
+name = "ground"
+[[classes]]
+value = 1
+name = "roof"
+"""
 COLORS = """
 [[classes]]
 value = 0
@@ -72,6 +104,13 @@ def make_inputs(folder):
     (folder / "colors.toml").write_text(COLORS)
     save_model(folder / "model.safetensors", arch="unet", encoder="resnet18")
     save_model(folder / "linear.safetensors", arch="linear")
+    state = ModelBundle.open(folder / "linear.safetensors").state
+    torch.save(dict(state), folder / "linear.pth")
+    (folder / "plain.toml").write_text(PLAIN)
+    (folder / "shots.toml").write_text(SHOTS)
+    (folder / "shots" / "masks").mkdir(parents=True)
+    shutil.copy(folder / "noise.tif", folder / "shots" / "a.tif")
+    shutil.copy(folder / "classes.tif", folder / "shots" / "masks" / "a.tif")
     (folder / "land").mkdir()
     make_land(folder / "land")
     config = configure_land(folder / "land", train={"epochs": 3, "workers": 1})
@@ -158,6 +197,19 @@ def content(path):
     meta, _, geometry, columns = pyogrio.raw.read(path, layer=layer)
     rows = [list(map(repr, column.tolist())) for column in columns]
     return repr((list(meta["fields"]), geometry.tolist(), rows))
+
+
+def check_failure(answer, folder, before, *, resumable=False):
+    """It was told in one line, the old output is untouched, and nothing is left."""
+    assert answer.code == 1, answer.log
+    assert "Traceback" not in answer.log
+    assert "defect of geoseg" not in answer.log
+    told = [line for line in answer.log.splitlines() if line.startswith("Error: ")]
+    assert len(told) == 1, answer.log
+    assert re.search(r"written|space|disk|read back", told[0]), told
+    assert visible(folder) == before
+    kept = [name for name in hidden(folder) if not name.startswith(".geoseg-keep-")]
+    assert (kept if resumable else hidden(folder)) == []
 
 
 SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}

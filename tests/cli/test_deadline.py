@@ -10,6 +10,7 @@ import pytest
 DRIVER = """
 import multiprocessing, sys, time
 import click
+from geoseg.geo import outputs
 from geoseg.geo.outputs import publish, publish_folder
 from geoseg_cli import main
 
@@ -39,6 +40,14 @@ def own_listener():
     deadline = time.monotonic() + 3
     while time.monotonic() < deadline:
         time.sleep(0.1)
+
+def cleaning():
+    def dawdle(path):
+        print("waiting", flush=True)
+        time.sleep(60)
+
+    outputs.remove_temporary_folder = dawdle
+    raise ZeroDivisionError
 
 @click.command()
 def command():
@@ -77,6 +86,16 @@ def test_nobody_hears_it(tmp_path, how, number, code):
     out, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert time.monotonic() - began < 6  # two seconds, and a busy machine
+    assert (out, err) == ("", "Error: interrupted\n" if number == signal.SIGINT else "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_while_something_is_removed_leaves_nothing(tmp_path, number, code):
+    process = start("cleaning", tmp_path)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code
     assert (out, err) == ("", "Error: interrupted\n" if number == signal.SIGINT else "")
     assert list(tmp_path.iterdir()) == []
 

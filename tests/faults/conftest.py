@@ -1,10 +1,18 @@
 """One set of inputs, and one process that runs and kills jobs, for all tests of faults."""
 
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from fault_work import JOBS, WorkServer, make_inputs, visible
+from fault_work import JOBS, OTHER_JOBS, WorkServer, make_inputs, visible
 from torch_threads import one_thread
+
+
+class Unbroken(NamedTuple):
+    files: dict
+    seconds: float
+    folder: Path
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +22,7 @@ def inputs(tmp_path_factory):
         return make_inputs(tmp_path_factory.mktemp("faults"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(inputs):
     """Runs jobs in processes of their own."""
     if not sys.platform.startswith("linux"):
@@ -24,17 +32,17 @@ def server(inputs):
     server.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def unbroken(server, tmp_path_factory):
-    """`unbroken("tile")`: the files of a run that nobody disturbed, and its seconds."""
+    """`unbroken("tile")`: what a run did that nobody disturbed."""
     known = {}
 
     def run(name):
         if name not in known:
             folder = tmp_path_factory.mktemp(f"unbroken_{name}")
-            done = server.run(JOBS[name], folder)
+            done = server.run((JOBS | OTHER_JOBS)[name], folder)
             assert done.code == 0, done.log
-            known[name] = visible(folder), done.seconds
+            known[name] = Unbroken(visible(folder), done.seconds, folder)
         return known[name]
 
     return run

@@ -1,19 +1,14 @@
 """A disk that fills up, at every single write: one clear line, and what was there stays."""
 
-import errno
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from fault_tasks import TASKS
-from fault_work import JOBS, WorkServer, hidden, visible
+from fault_work import JOBS, WorkServer, check_failure, hidden, visible
 
 pytestmark = pytest.mark.slow
-
-MOST = 40
-"""Writes of a task that fail one by one; of more, these many spread over all."""
 
 
 @pytest.fixture(scope="module")
@@ -30,23 +25,17 @@ def failing(inputs, tmp_path_factory):
     server.close()
 
 
-def check_failure(answer, folder, before, *, resumable=False):
-    """It was told in one line, the old output is untouched, and nothing is left."""
-    assert answer.code == 1, answer.log
-    assert "Traceback" not in answer.log
-    assert "defect of geoseg" not in answer.log
-    told = [line for line in answer.log.splitlines() if line.startswith("Error: ")]
-    assert len(told) == 1, answer.log
-    assert re.search(r"written|space|disk|read back", told[0]), told
-    assert visible(folder) == before
-    kept = [name for name in hidden(folder) if not name.startswith(".geoseg-keep-")]
-    assert (kept if resumable else hidden(folder)) == []
+def growing(total):
+    """The first six numbers, the last, and some between, ever farther from each other."""
+    places, place = {*range(1, min(7, total)), total}, 6.0
+    while (place := place * 1.6) < total:
+        places.add(int(place))
+    return sorted(places)
 
 
-@pytest.mark.long
+@pytest.mark.parametrize("chosen", [growing, pytest.param(None, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("number", [errno.ENOSPC])
-def test_every_write_may_fail(failing, tmp_path, name, number):
+def test_every_write_may_fail(failing, tmp_path, name, chosen):
     folder, count = tmp_path / "work", tmp_path / "count"
     folder.mkdir()
     words = f"task '{name}'"
@@ -55,9 +44,8 @@ def test_every_write_may_fail(failing, tmp_path, name, number):
     total = count.stat().st_size
     assert total > 0, "no write was seen"
     before = visible(folder)
-    step = max(1, total // MOST)
     failed = 0
-    for place in [*range(1, min(total, 10)), *range(10, total + 1, step), total]:
+    for place in chosen(total) if chosen else range(1, total + 1):
         done = failing.run(words, folder, fail_at=place, count=str(count))
         if done.code == 0:  # what cannot be written is not needed: who has a lock
             assert visible(folder).keys() == before.keys()
@@ -84,18 +72,3 @@ def test_every_command_meets_a_full_disk(failing, tmp_path, name):
             before = visible(folder)
             continue
         check_failure(done, folder, before, resumable=name == "predict")
-
-
-@pytest.mark.parametrize("largest", [100, 5_000])
-@pytest.mark.parametrize("name", ["predict", "tile", "train", "vectorize", "relabel", "export"])
-def test_a_quota_is_told(server, tmp_path, name, largest):
-    """A limit of the size of files, as of quotas: `EFBIG`, that GDAL drops at close."""
-    if (name, largest) in {("tile", 5_000), ("relabel", 5_000)}:
-        largest = 300  # their files are smaller
-    done = server.run(JOBS[name], tmp_path, largest=largest)
-    assert done.code == 1, done.log
-    assert "Traceback" not in done.log and "defect of geoseg" not in done.log
-    assert sum(line.startswith("Error: ") for line in done.log.splitlines()) == 1, done.log
-    if name != "train":
-        assert visible(tmp_path) == {}
-    assert hidden(tmp_path) == []

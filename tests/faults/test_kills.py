@@ -11,18 +11,21 @@ import torch
 from fault_work import JOBS, SIGNALS, hidden, visible
 from safetensors.torch import load
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 KILLS = {
-    "predict": 15,
-    "tile": 8,
-    "train": 9,
-    "vectorize": 6,
-    "relabel": 6,
-    "evaluate": 4,
+    "predict": 12,
+    "tile": 9,
+    "train": 6,
+    "vectorize": 9,
+    "relabel": 9,
+    "evaluate": 3,
     "export": 2,
 }
 """Fifty in all."""
+
+MANY = 50
+"""Kills of each command in the long tests."""
 
 CHAIN = 3
 """So many kills in a row meet what the one before has left; then a run is let end."""
@@ -34,10 +37,16 @@ SLACK = 4.0
 """Seconds more on a machine that other tests keep busy."""
 
 
-def moments(name, seconds):
+def kills_of(*names):
+    """Names of commands, and how often each is killed: some times, or many in the long tests."""
+    for name in names:
+        yield pytest.param(name, KILLS[name], id=name)
+        yield pytest.param(name, MANY, id=f"{name}-{MANY}", marks=pytest.mark.long)
+
+
+def moments(name, count, seconds):
     """Seconds from the start of a job, and signals: random, but spread over all of its work."""
     draw = random.Random(name)
-    count = KILLS[name]
     parts = draw.sample(range(count), count)
     numbers = [list(SIGNALS)[place % len(SIGNALS)] for place in range(count)]
     return [((p + draw.random()) / count * seconds, n) for p, n in zip(parts, numbers, strict=True)]
@@ -58,21 +67,24 @@ def check_end(answer, number):
         assert answer.log.splitlines()[-1] == "Error: interrupted"
 
 
-@pytest.mark.parametrize("name", ["tile", "vectorize", "relabel", "evaluate", "export"])
-def test_killed_jobs_leave_whole_outputs_or_none(name, server, unbroken, tmp_path):
-    expected, seconds = unbroken(name)
-    for place, (moment, number) in enumerate(moments(name, seconds), start=1):
-        before = set(hidden(tmp_path))
-        words = JOBS[name] + (" --overwrite" if visible(tmp_path) else "")
+@pytest.mark.parametrize(
+    ("name", "count"), kills_of("tile", "vectorize", "relabel", "evaluate", "export")
+)
+def test_killed_jobs_leave_whole_outputs_or_none(name, count, server, unbroken, tmp_path):
+    expected, seconds, _ = unbroken(name)
+    for place, (moment, number) in enumerate(moments(name, count, seconds), start=1):
+        before, was_there = set(hidden(tmp_path)), bool(visible(tmp_path))
+        words = JOBS[name] + (" --overwrite" if was_there else "")
         answer = server.run(words, tmp_path, kill_after=moment, number=number)
         check_end(answer, number)
         found = visible(tmp_path)
         assert {path: expected[path] for path in found} == found
         if name in {"tile", "relabel"}:
             assert found in ({}, expected), "a folder appears as a whole"
+        assert found or not was_there, "an output was lost"
         if number != signal.SIGKILL:
             assert set(hidden(tmp_path)) <= before
-        if place % CHAIN == 0 or place == KILLS[name]:
+        if place % CHAIN == 0 or place == count:
             done = server.run(f"{JOBS[name]} --overwrite", tmp_path)
             assert done.code == 0, done.log
             found = visible(tmp_path)
@@ -83,12 +95,13 @@ def test_killed_jobs_leave_whole_outputs_or_none(name, server, unbroken, tmp_pat
                     path.rmdir() if path.is_dir() else path.unlink()
 
 
-def test_killed_predictions_are_resumed_to_the_same_bytes(server, unbroken, tmp_path):
-    expected, seconds = unbroken("predict")
+@pytest.mark.parametrize(("name", "count"), kills_of("predict"))
+def test_killed_predictions_are_resumed_to_the_same_bytes(name, count, server, unbroken, tmp_path):
+    expected, seconds, _ = unbroken(name)
     folder, resumed = tmp_path / "0", 0
-    for place, (moment, number) in enumerate(moments("predict", seconds), start=1):
+    for place, (moment, number) in enumerate(moments(name, count, seconds), start=1):
         folder.mkdir(exist_ok=True)
-        words = f"{JOBS['predict']} --resume"
+        words = f"{JOBS[name]} --resume"
         answer = server.run(words, folder, kill_after=moment, number=number)
         check_end(answer, number)
         found = visible(folder)
@@ -103,20 +116,21 @@ def test_killed_predictions_are_resumed_to_the_same_bytes(server, unbroken, tmp_
     assert resumed, "no run was killed where there was something to go on with"
 
 
-def test_killed_trainings_are_resumed_to_the_same_weights(server, unbroken, tmp_path):
-    expected, seconds = unbroken("train")
+@pytest.mark.parametrize(("name", "count"), kills_of("train"))
+def test_killed_trainings_are_resumed_to_the_same_weights(name, count, server, unbroken, tmp_path):
+    expected, seconds, _ = unbroken(name)
     expected = {path.partition("/")[2]: content for path, content in expected.items()}
     folder = tmp_path / "0"
-    for place, (moment, number) in enumerate(moments("train", seconds), start=1):
+    for place, (moment, number) in enumerate(moments(name, count, seconds), start=1):
         folder.mkdir(exist_ok=True)
         begun = (folder / "out" / "config.toml").is_file()
-        words = JOBS["train"] + (" --resume" if begun else " --overwrite")
+        words = JOBS[name] + (" --resume" if begun else " --overwrite")
         answer = server.run(words, folder, kill_after=moment, number=number)
         check_end(answer, number)
         check_run(folder / "out", expected)
         if place % CHAIN == 0:
             begun = (folder / "out" / "config.toml").is_file()
-            words = JOBS["train"] + (" --resume" if begun else " --overwrite")
+            words = JOBS[name] + (" --resume" if begun else " --overwrite")
             done = server.run(words, folder)
             assert done.code == 0, done.log
             found = check_run(folder / "out", expected)
@@ -130,10 +144,11 @@ def test_killed_trainings_are_resumed_to_the_same_weights(server, unbroken, tmp_
 @pytest.mark.parametrize(
     ("when", "number"),
     [
-        ("they start", signal.SIGINT),
+        pytest.param("they start", signal.SIGINT, marks=pytest.mark.long),
         ("they start", signal.SIGTERM),
+        ("they start", signal.SIGKILL),
         ("they train", signal.SIGINT),
-        ("they train", signal.SIGTERM),
+        pytest.param("they train", signal.SIGTERM, marks=pytest.mark.long),
         ("they train", signal.SIGKILL),
     ],
 )

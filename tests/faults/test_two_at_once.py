@@ -7,20 +7,18 @@ import subprocess
 import sys
 
 import pytest
-from fault_work import JOBS, hidden, visible
+from fault_work import JOBS, OTHER_JOBS, hidden, visible
 
 from geoseg.geo.output_lock import lock_path, writing
 
-COMMANDS = JOBS | {
-    "predict with probabilities": JOBS["predict"],
-    "predict with polygons": JOBS["predict"],
-    "preview": "preview {0}/noise.tif -o out.png",
-    "sample": "sample {0}/classes.tif -o out.gpkg",
-    "suggest": "suggest {0}/noise.tif -m {0}/linear.safetensors --device cpu -o out.gpkg",
-    "votes": "relabel vote {0}/classes.tif {0}/labels.tif -o out.tif",
-    "run lengths": "relabel rle-encode {0}/classes.tif -o out.csv",
-    "openvino": "export {0}/linear.safetensors -o out.onnx",
-}
+COMMANDS = (
+    JOBS
+    | OTHER_JOBS
+    | {
+        "predict with probabilities": JOBS["predict"],
+        "predict with polygons": JOBS["predict"],
+    }
+)
 OTHERS = {"predict with probabilities": "p.tif", "predict with polygons": "p.gpkg"}
 
 pytestmark = pytest.mark.slow
@@ -57,5 +55,5 @@ def test_the_lock_of_a_dead_process_is_none(server, unbroken, tmp_path, name):
     assert len(hidden(tmp_path)) == 2
     answer = server.run(JOBS[name], tmp_path)
     assert answer.code == 0, answer.log
-    assert visible(tmp_path) == unbroken(name)[0]
+    assert visible(tmp_path) == unbroken(name).files
     assert hidden(tmp_path) == []
