@@ -93,8 +93,8 @@ def quiet_ogr(path: str | Path) -> Iterator[None]:
         path: The file that is read or written, for the log.
     """
     with _warnings_lock, warnings.catch_warnings(record=True) as caught:
-        # Others' stay as they are: what runs meanwhile may warn of the same thing all the time.
-        warnings.filterwarnings("always", module=r"pyogrio\b")
+        # Once each: what runs meanwhile in other threads may warn of the same thing all the time.
+        warnings.simplefilter("default")
         yield
     for warning in caught:
         if _TOLD_OTHERWISE in str(warning.message):
