@@ -52,6 +52,9 @@ class WindowErrors:
 class ErrorMap:
     """Right and wrong pixels of a map, in square cells, and in windows."""
 
+    grid: Grid
+    """Where the map lies."""
+
     side: int
     """Pixels along a cell."""
 
@@ -76,6 +79,7 @@ class ErrorCounter:
     """
 
     def __init__(self, grid: Grid, legend: Legend, left_out: Sequence[int], window: int) -> None:
+        self._grid = grid
         height, width = grid.shape
         self._side = side = -(-max(height, width) // CELLS)
         cells = range(0, height, side), range(0, width, side)
@@ -112,6 +116,7 @@ class ErrorCounter:
         """What was counted."""
         counted, wrong, busy = self._windows
         return ErrorMap(
+            grid=self._grid,
             side=self._side,
             right=self._right.sums,
             wrong=self._wrong.sums,

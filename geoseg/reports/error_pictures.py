@@ -15,8 +15,9 @@ from PIL import Image
 
 from geoseg.geo.error_map import ErrorMap
 from geoseg.geo.error_windows import WindowView
+from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
-from geoseg.reports.drawing import literal, stretch
+from geoseg.reports.drawing import ground_ratio, literal, stretch
 from geoseg.reports.figures import IGNORE_COLOR, paint
 
 Picture = npt.NDArray[np.uint8]
@@ -32,6 +33,8 @@ KINDS = (("right", RIGHT), ("missed", MISSED), ("invented", INVENTED), ("confuse
 _STEPS = 32
 _SMALL = 400
 """Error maps of fewer cells are enlarged."""
+_MOST_STRETCHED = 8
+"""Times that an error map is stretched at most: near the poles no picture would be large enough."""
 _INCHES, _DPI = 2.3, 120
 
 
@@ -158,8 +161,19 @@ def png(picture: Picture, *, small: int = 0) -> bytes:
 
 
 def error_png(counts: ErrorMap) -> bytes:
-    """An error map as a PNG file; small ones are enlarged."""
-    return png(error_picture(counts), small=_SMALL)
+    """An error map as a PNG file: as wide and as high as the ground is; small ones are enlarged."""
+    return png(_as_on_ground(error_picture(counts), counts.grid), small=_SMALL)
+
+
+def _as_on_ground(picture: Picture, grid: Grid) -> Picture:
+    """Repeat the rows, or else the columns, of cells that are longer than wide, or wider."""
+    ratio = min(max(ground_ratio(grid), 1 / _MOST_STRETCHED), _MOST_STRETCHED)
+    for axis, times in enumerate((1 / ratio, ratio)):
+        if times > 1:
+            length = picture.shape[axis]
+            places = (np.arange(round(length * times)) + 0.5) / times
+            picture = picture.take(np.minimum(places.astype(int), length - 1), axis=axis)
+    return picture
 
 
 def _stretched(views: Mapping[int, WindowView]) -> dict[int, Picture]:

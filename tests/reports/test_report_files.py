@@ -6,12 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from affine import Affine
 from hostile_report import LEGEND, NAMES, STEMS, make_report, write
 from PIL import Image
+from rasterio.crs import CRS
 
 from geoseg.errors import OutputError, WorkError
 from geoseg.evaluate import EvaluateOptions, evaluate
+from geoseg.geo.error_map import ErrorCounter
+from geoseg.geo.grid import Grid
 from geoseg.reports import report_files as module
+from geoseg.reports.error_pictures import error_png
 from geoseg.reports.report_files import ReportParts, error_names, report_names
 
 ALL = {
@@ -83,6 +88,21 @@ def test_the_same_work_gives_the_same_bytes(made, tmp_path):
     for path in sorted(made[0].iterdir()):
         if path.suffix == ".png":
             assert path.read_bytes() == (again / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    ("crs", "res", "ratio"),
+    [("EPSG:4326", (1e-4, 1e-4), 0.5), ("EPSG:32632", (6, 2), 3), ("EPSG:32632", (2, 2), 1)],
+)
+def test_error_maps_are_as_wide_as_the_ground(tmp_path, crs, res, ratio):
+    """At 60 degrees north, a degree of longitude is half as long as one of latitude."""
+    transform = Affine(res[0], 0, 10, 0, -res[1], 60)
+    grid = Grid(transform=transform, width=90, height=40, crs=CRS.from_string(crs))
+    counter = ErrorCounter(grid, LEGEND, (), 40)
+    counter.push(np.zeros((40, 90), np.uint8), np.eye(40, 90, dtype=np.uint8))
+    (tmp_path / "error.png").write_bytes(error_png(counter.result()))
+    with Image.open(tmp_path / "error.png") as picture:
+        assert picture.width / picture.height == pytest.approx(90 / 40 * ratio, rel=0.02)
 
 
 def test_stems_that_are_equal_are_numbered():
