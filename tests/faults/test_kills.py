@@ -39,9 +39,9 @@ SLACK = 4.0
 
 def kills_of(*names):
     """Names of commands, and how often each is killed: some times, or many in the long tests."""
-    for name in names:
-        yield pytest.param(name, KILLS[name], id=name)
-        yield pytest.param(name, MANY, id=f"{name}-{MANY}", marks=pytest.mark.long)
+    some = [pytest.param(name, KILLS[name], id=name) for name in names]
+    many = [pytest.param(n, MANY, id=f"{n}-{MANY}", marks=pytest.mark.long) for n in names]
+    return some + many
 
 
 def moments(name, count, seconds):
