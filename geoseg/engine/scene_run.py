@@ -272,9 +272,9 @@ class SceneRun:
         return writers
 
     def _begin_polygons(self, parts: Sequence[Part], progress: Progress) -> Take | None:
-        """What takes finished rows, if they come in order and tracing them has the memory."""
-        is_live = len(parts) == 1 and self._options.max_memory is None
-        return self._polygons.begin(parts[0].row, progress) if is_live else None
+        """What takes finished rows: if they come in order, and no scene or memory is waited for."""
+        is_late = len(parts) > 1 or self._options.max_memory or self._options.cluster
+        return None if is_late else self._polygons.begin(parts[0].row, progress)
 
     def _fits(self, parts: Sequence[Part]) -> bool:
         """Whether parts of an earlier run keep within the memory that this one may take."""
