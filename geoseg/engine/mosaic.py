@@ -87,7 +87,7 @@ class Mosaic:
         left, width = cols.core[0] - self._left, cols.core[1] - cols.core[0]
         taken = None
         if self.row >= self._end:  # a gap, where the sums are zero
-            self.row, rows = max(self.row, until), last - first
+            self.row, count = max(self.row, until), last - first
             return (
                 self._sums.new_zeros(len(self._sums), 1, 1).expand(-1, rows, width)
                 if rows > 0
