@@ -88,11 +88,8 @@ class Mosaic:
         taken = None
         if self.row >= self._end:  # a gap, where the sums are zero
             self.row, count = max(self.row, until), last - first
-            return (
-                self._sums.new_zeros(len(self._sums), 1, 1).expand(-1, rows, width)
-                if rows > 0
-                else None
-            )
+            zeros = self._sums.new_zeros(len(self._sums), 1, 1)
+            return zeros.expand(-1, count, width) if count > 0 else None
         if last > first:
             taken = self._sums.new_empty((len(self._sums), last - first, width))
         while self.row < until:
