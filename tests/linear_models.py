@@ -24,9 +24,10 @@ def write_bundle(path, weights, *, names=CLASSES, values=(0, 1, 2), **card):
         network.network.bias.zero_()
     legend = Legend(
         classes=tuple(
-            LegendClass(value=value, name=name, color=f"#00000{value}")
+            LegendClass(value=value, name=name, color=f"#{value:06x}")
             for value, name in zip(values, names, strict=True)
-        )
+        ),
+        ignore=255 if max(values) < 255 else 65535,
     )
     made = ModelCard(spec=spec, legend=legend.to_dict(), **{"dtype": "uint16"} | card)
     ModelBundle.of(network, made).save(path)

@@ -7,12 +7,15 @@ second band is larger: that is told here by numpy from what was written.
 import numpy as np
 import rasterio
 from affine import Affine
+from linear_models import write_bundle
 from odd_files.odd_case import PREDICT, Case, noise, write_raster
 from rasterio.windows import Window
 
 from geoseg.geo.raster import Scene
+from geoseg.nn.scaling import Scaling
 
 PIXELS = noise(3, 40, 48)
+CENTRES = np.stack([np.arange(20 * 24).reshape(20, 24) % 300, np.ones((20, 24))]).astype("uint16")
 NAMES = ("red", "green", "blue")
 ROTATED = Affine(1.5, 0.8, 5e5, 0.8, -1.5, 5e6)
 
@@ -58,6 +61,30 @@ def holed():
 def nested(folder):
     (folder / "ein Ort" / "測繪 é#%").mkdir(parents=True)
     scene(name="ein Ort/測繪 é#%/Straße 1.tif")(folder)
+
+
+def broken_line(folder):
+    (folder / "a\nfolder").mkdir()
+    scene(name="a\nfolder/odd\n1.tif")(folder)
+
+
+def many_channels(folder):
+    """Class i has the weights i and -i^2/2 on bands c and 1: the class c scores highest."""
+    write_raster(folder / "odd.tif", CENTRES, names=("a", "b"))
+    numbers = np.arange(300.0)
+    weights = np.stack([numbers, -(numbers**2) / 2], 1)
+    names = tuple(f"class {number}" for number in range(300))
+    write_bundle(
+        folder / "odd.safetensors", weights, names=names, values=range(300),
+        bands=("a", "b"), scaling=Scaling(), window=16, stride=8,
+    )  # fmt: skip
+
+
+def has_many_classes(folder):
+    """The scene holds its own classes."""
+    with rasterio.open(folder / "out.tif") as file:
+        assert (file.dtypes, file.nodata) == (("uint16",), 65535)
+        np.testing.assert_array_equal(file.read(1), CENTRES[0])
 
 
 def locked(folder):
@@ -152,6 +179,18 @@ CASES = [
         nested,
         "predict 'ein Ort/測繪 é#%/Straße 1.tif' -m model.safetensors -o 'ein Ort/Kärtchen.tif'",
         works=is_map(name="ein Ort/Kärtchen.tif"),
+    ),
+    Case(
+        "with a line break in its name",
+        broken_line,
+        "predict 'a\nfolder/odd\n1.tif' -m model.safetensors -o 'a\nfolder/map.tif'",
+        works=is_map(name="a\nfolder/map.tif"),
+    ),
+    Case(
+        "predicted as 300 classes",
+        many_channels,
+        "predict odd.tif -m odd.safetensors -o out.tif",
+        works=has_many_classes,
     ),
     Case(
         "in the home folder",
