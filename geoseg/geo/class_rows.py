@@ -145,7 +145,7 @@ class SceneRows:
         """Values (rows, width) of a window; those that were not yet checked are counted."""
         raster = self._scene.read(window)
         if not self._is_checked:
-            self._counts.update(count_values(raster.data[0][raster.valid]))
+            self._counts.update(count_values(raster.data[0], raster.valid))
         return class_values(raster.data[0], raster.valid, self._legend)
 
     def check(self) -> None:

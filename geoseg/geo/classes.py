@@ -129,6 +129,5 @@ def class_values(
         valid: (height, width) True where there is data.
         legend: The classes.
     """
-    values = np.where(valid, data, 0).astype(legend.dtype)
-    values[~valid] = legend.ignore
-    return values
+    data = data.astype(legend.dtype, copy=False)
+    return np.where(valid, data, data.dtype.type(legend.ignore))

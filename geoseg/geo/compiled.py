@@ -22,6 +22,9 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 _PREFIX = "compiled-"
+_USES = b"from geoseg.geo.compiled import"
+"""In files whose functions are compiled."""
+
 _KEPT = 4
 """Versions of the compiled code that stay in the user's cache."""
 
@@ -31,6 +34,9 @@ def compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _R
 
     Sums stay in the order in which they are written, so results are the same on every machine
     and do not depend on how the work is cut.
+
+    It may use what this or other files with compiled functions hold, but nothing of our other
+    ones: only the former are known to be as they were when it was compiled.
     """
     return _compile(function, {})
 
@@ -39,15 +45,18 @@ def inlined(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Re
     """Compile a function that makes no arrays into the compiled functions that call it.
 
     Handing over many arrays, and counting who refers to them, would take longer than the work.
+    What Python needs to call it is left out, as it takes half the time of compiling: it must not
+    be called but by compiled functions.
     """
-    return _compile(function, {"forceinline": True, "_nrt": False})
+    return _compile(function, {"forceinline": True, "_nrt": False, "no_cpython_wrapper": True})
 
 
 def _compile(
     function: Callable[_Arguments, _Result], options: dict[str, Any]
 ) -> Callable[_Arguments, _Result]:
+    options |= {"nogil": True, "no_cfunc_wrapper": True}
     with _own_folder() as is_kept:
-        made = numba.njit(cache=is_kept, nogil=True, **options)(function)
+        made = numba.njit(cache=is_kept, **options)(function)
     return cast("Callable[_Arguments, _Result]", made)
 
 
@@ -57,7 +66,7 @@ def _own_folder() -> Iterator[bool]:
 
     A function of numba's knows when its own file was changed, but neither the functions in other
     files that were compiled into it, nor that a type it takes is gone: then its index cannot even
-    be read. So each state of our sources has a folder of its own.
+    be read. So each state of the files with such functions has a folder of its own.
     """
     settings: Any = numba.config
     named = settings.CACHE_DIR
@@ -96,7 +105,9 @@ register("numba:compile", _News())  # type: ignore[no-untyped-call]
 def _folder() -> Path | None:
     sources = hashlib.sha256(numba.__version__.encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
-        sources.update(file.read_bytes())
+        source = file.read_bytes()
+        if file == Path(__file__) or _USES in source:
+            sources.update(source)
     folder = cache_folder(f"{_PREFIX}{sources.hexdigest()[:16]}")
     if folder is not None:
         folder.touch()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.geo.class_rows import Block, ClassRows
-from geoseg.geo.compiled import inlined
+from geoseg.geo.compiled import compiled, inlined
 from geoseg.geo.generalising_graph import Ints, Longs
 
 _CHUNK = 1 << 20
@@ -127,7 +127,7 @@ def _find_above(values: npt.NDArray[Any], above: npt.NDArray[Any], begin: int) -
     return col, found
 
 
-@inlined
+@compiled
 def _count_beginnings(values: npt.NDArray[Any], above: npt.NDArray[Any], nodata: int) -> int:
     """Count the beginnings in rows (height, width) below the row `above`."""
     count = 0
@@ -141,7 +141,7 @@ def _count_beginnings(values: npt.NDArray[Any], above: npt.NDArray[Any], nodata:
     return count
 
 
-@inlined
+@compiled
 def _fill_rows(
     values: npt.NDArray[Any],
     before: tuple[npt.NDArray[Any], npt.NDArray[Any]],

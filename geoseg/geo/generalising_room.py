@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from geoseg.geo.compiled import compiled, inlined
+from geoseg.geo.compiled import compiled
 from geoseg.geo.generalising_graph import (
     BEGUN,
     CHANGES,
@@ -59,7 +59,7 @@ def _new_found(parts: int) -> Records:
     return np.zeros(2 * parts, FOUND)
 
 
-@inlined
+@compiled
 def has_room(graph: Graph, width: int) -> bool:
     """Whether a row of `width` pixels fits in, whatever it holds."""
     counts, parts = graph.counts, len(graph.parts)

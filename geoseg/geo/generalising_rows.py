@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.geo.compiled import inlined
+from geoseg.geo.compiled import compiled, inlined
 from geoseg.geo.generalising_graph import (
     NONE,
     Graph,
@@ -84,7 +84,7 @@ class Runs(NamedTuple):
         return self.nodes[side, : self.counts[side]]
 
 
-@inlined
+@compiled
 def push_rows(
     graph: Graph,
     runs: Runs,

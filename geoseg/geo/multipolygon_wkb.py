@@ -77,9 +77,9 @@ def _encode(
             place = _put_header(data, place, _POLYGON, last - first)
             for ring in range(first, last):
                 place = _put_number(data, place, rings[ring + 1] - rings[ring])
-                begin, end = 16 * rings[ring], 16 * rings[ring + 1]
-                data[place : place + end - begin] = words[begin:end]
-                place += end - begin
+                for byte in range(16 * rings[ring], 16 * rings[ring + 1]):
+                    data[place] = words[byte]
+                    place += 1
 
 
 @compiled

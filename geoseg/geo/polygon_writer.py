@@ -163,7 +163,8 @@ def _scratch(path: Path) -> Iterator[Path]:
 def _write(path: Path, made: Path, counter: _Counter, layer: PolygonLayer) -> None:
     """Write a new file, and read it back."""
     driver = polygon_driver(path)
-    groups: Iterable[pa.RecordBatch] = regroup(counter)
+    # Databases are the same however rows come.
+    groups: Iterable[pa.RecordBatch] = counter if driver == "GPKG" else regroup(counter)
     if driver in WGS84_DRIVERS and layer.crs is not None:
         groups = geojson_groups(groups, layer.crs)
     if driver == _SHAPEFILE:
@@ -181,7 +182,7 @@ def _append(path: Path, made: Path, counter: _Counter, layer: PolygonLayer) -> N
     if driver == "GPKG":
         copy_database(path, made)
         before = count_rows(made, layer.name) if layer.name in geopackage_layers(made) else 0
-        write_groups(made, regroup(counter), layer, driver, append=True)
+        write_groups(made, counter, layer, driver, append=True)
         if layer.legend is not None:
             add_style(made, layer.name, layer.legend)
     else:

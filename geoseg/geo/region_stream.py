@@ -206,14 +206,14 @@ def label_row(
                     merges += 1
             col += 1
         if root < 0:
-            root = _take(slots)
+            root = take(slots)
         slots.last_rows[root] = row
         labels[1][begin:col] = root
     return merges
 
 
 @inlined
-def _take(slots: Slots) -> int:
+def take(slots: Slots) -> int:
     """Give a new region a slot and a number."""
     slots.counts[FREE] -= 1
     slots.counts[GIVEN] += 1

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from geoseg.geo.class_rows import ClassRows
 from geoseg.geo.polygon_batch import PolygonBatch, Refiner
-from geoseg.geo.tracing_pools import CLOSED, OUTSIDE, Floats, Pools, make_pools, with_room
+from geoseg.geo.tracing_lines import Lines, encode_lines, no_line
+from geoseg.geo.tracing_pools import CLOSED, Floats, Pools, make_pools, with_room
 from geoseg.geo.tracing_refining import refine_arcs
 from geoseg.geo.tracing_rings import assemble
-from geoseg.geo.tracing_sweep import trace_end, trace_rows
+from geoseg.geo.tracing_sweep import trace_rows
 
 Fields = Callable[[int, npt.NDArray[Any]], npt.NDArray[np.float32]]
 """Of the first row and the values (height, width) of a block: what is to be averaged over each
@@ -55,6 +56,10 @@ def trace_polygons(
     yield from tracer.finish()
 
 
+_PIXELS = 1 << 18
+"""Pixels of which the runs are found at a time."""
+
+
 class _Tracer:
     """The pools, and how they are emptied into batches."""
 
@@ -81,6 +86,8 @@ class _Tracer:
         fields: npt.NDArray[np.float32] | None,
     ) -> Iterator[PolygonBatch]:
         """Trace a block; what is complete meanwhile comes where room is needed."""
+        if self._keeps_none:
+            return
         if fields is None:
             fields = np.zeros((0, *values.shape), np.float32)
         if self._pools is None:
@@ -90,34 +97,41 @@ class _Tracer:
                 by_corners=self._by_corners,
                 refined=self._refiner is not None,
             )
-        classes = values.astype(np.int64)
-        if self._keeps_none:
-            classes[:] = OUTSIDE
-        elif nodata is not None:
-            classes[values == nodata] = OUTSIDE
-        done = 0
-        while True:
-            done += trace_rows(
-                self._pools,
-                row + done,
-                classes[done:],
-                fields[:, done:],
-                self._row_areas[row + done : row + len(values)],
-                self._keep,
-                self._by_corners,
-            )
-            self._row = row + done
-            if done == len(values):
-                return
-            yield from self._flush()
+        rows = max(_PIXELS // self._width, 1)
+        for begin in range(0, len(values), rows):
+            lines = encode_lines(values[begin : begin + rows], nodata)
+            yield from self._trace(row + begin, lines, fields[:, begin : begin + rows])
 
     def finish(self) -> Iterator[PolygonBatch]:
         """End the raster."""
         if self._pools is None:
             return
-        while not trace_end(self._pools, self._row, self._by_corners):
-            yield from self._flush()
+        fields = np.zeros((self._pools.sums.shape[1], 1, 0), np.float32)
+        yield from self._trace(self._row, no_line(), fields)
         yield from self._flush()
+
+    def _trace(
+        self, row: int, lines: Lines, fields: npt.NDArray[np.float32]
+    ) -> Iterator[PolygonBatch]:
+        """Trace lines from a row on."""
+        assert self._pools is not None
+        count = len(lines.offsets) - 1
+        areas = np.append(self._row_areas[row : row + count], 0.0)
+        done = 0
+        while True:
+            done += trace_rows(
+                self._pools,
+                row + done,
+                (lines, done),
+                fields[:, done:],
+                areas[done:],
+                self._keep,
+                self._by_corners,
+            )
+            self._row = row + done
+            if done == count:
+                return
+            yield from self._flush()
 
     def _flush(self) -> Iterator[PolygonBatch]:
         """Write the regions that are complete, and make room."""

@@ -16,21 +16,10 @@ from geoseg.geo.tracing_pools import (
     OPEN,
     VERTEX,
     VERTICES,
-    Longs,
     Pools,
     Records,
+    new_vertex,
 )
-
-
-@inlined
-def new_vertex(vertices: Records, counts: Longs, col: int, row: int) -> int:
-    """Take a free vertex."""
-    place: int = counts[VERTEX]
-    vertex = vertices[place]
-    counts[VERTEX] = vertex.next
-    counts[VERTICES] -= 1
-    vertex.col, vertex.row, vertex.next = col, row, -1
-    return place
 
 
 @inlined
@@ -69,19 +58,28 @@ def free_vertices(pools: Pools, place: int) -> None:
 @inlined
 def extend(pools: Pools, place: int, at_tail: bool, col: int, row: int) -> None:  # noqa: FBT001
     """Give an arc another vertex at one of its ends."""
+    if at_tail:
+        append(pools, place, col, row)
+        return
     vertices, arc = pools.vertices, pools.arcs[place]
     vertex = new_vertex(vertices, pools.counts, col, row)
+    first = vertices[arc.first]
     arc.count += 1
-    if at_tail:
-        last = vertices[arc.last]
-        arc.across += int(last.col) * row - int(last.row) * col
-        last.next = vertex
-        arc.last = vertex
-    else:
-        first = vertices[arc.first]
-        arc.across += col * int(first.row) - row * int(first.col)
-        vertices[vertex].next = arc.first
-        arc.first = vertex
+    arc.across += col * int(first.row) - row * int(first.col)
+    vertices[vertex].next = arc.first
+    arc.first = vertex
+
+
+@inlined
+def append(pools: Pools, place: int, col: int, row: int) -> None:
+    """Give an arc another vertex at its last end."""
+    vertices, arc = pools.vertices, pools.arcs[place]
+    vertex = new_vertex(vertices, pools.counts, col, row)
+    last = vertices[arc.last]
+    arc.count += 1
+    arc.across += int(last.col) * row - int(last.row) * col
+    last.next = vertex
+    arc.last = vertex
 
 
 @inlined
@@ -130,7 +128,7 @@ def join(pools: Pools, tail: int, head: int, col: int, row: int) -> bool:
         Whether the arc is complete.
     """
     vertices = pools.vertices
-    extend(pools, tail, True, col, row)
+    append(pools, tail, col, row)
     arc, other = pools.arcs[tail], pools.arcs[head]
     first = vertices[other.first]
     arc.across += col * int(first.row) - row * int(first.col)
@@ -156,26 +154,26 @@ def _close(pools: Pools, place: int) -> None:
     best, before, vertex = arc.first, arc.last, arc.first
     for _ in range(arc.count):
         following = vertices[vertex].next
-        row, lowest = vertices[following].row, vertices[best].row
-        if row < lowest or (row == lowest and vertices[following].col < vertices[best].col):
+        one, other = vertices[following], vertices[best]
+        if one.row < other.row or (one.row == other.row and one.col < other.col):
             best, before = following, vertex
         vertex = following
-    again = new_vertex(vertices, pools.counts, int(vertices[best].col), int(vertices[best].row))
+    col, row = int(vertices[best].col), int(vertices[best].row)
+    again = new_vertex(vertices, pools.counts, col, row)
     vertices[before].next = again
     arc.first, arc.last = best, again
     arc.count += 1
 
 
 @inlined
-def finish(pools: Pools, place: int, left: int, right: int, outer: bool) -> None:  # noqa: FBT001
+def finish(pools: Pools, place: int, left: int, right: int) -> None:
     """Give a complete arc to the regions at its sides.
 
     Args:
         pools: The pools.
         place: The arc.
-        left: Slot of the region on its left; -1 for none.
+        left: Slot of the region on its left; -1 for nodata or beyond the raster.
         right: Slot of the region on its right.
-        outer: Whether the right side is nodata or beyond the raster.
     """
     arc = pools.arcs[place]
     arc.uses = 0
@@ -187,7 +185,7 @@ def finish(pools: Pools, place: int, left: int, right: int, outer: bool) -> None
     if arc.uses == 0:
         free_vertices(pools, place)
         free_arc(pools, place)
-    elif len(pools.corners.bits) and not outer:
+    elif len(pools.corners.bits) and left >= 0 and right >= 0:
         pools.finished[pools.counts[FINISHED]] = place
         pools.counts[FINISHED] += 1
 

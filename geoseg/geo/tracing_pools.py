@@ -8,15 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.geo.arc_refining_guard import Corners
+from geoseg.geo.compiled import inlined
 from geoseg.geo.region_stream import Slots
+from geoseg.geo.tracing_lines import OUTSIDE
 
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Records = npt.NDArray[Any]
-
-OUTSIDE = np.iinfo(np.int64).min
-"""The value of nodata and of everything beyond the raster: less than any class."""
 
 OPEN, ENDED = -2, -1
 """Columns of an end of an arc: on its way along the row of corners; at a node, for good."""
@@ -77,6 +76,22 @@ _GROUP = np.dtype(
 _CLOSED = np.dtype([("slot", np.int32), ("row", np.int64), ("lead", np.int64)], align=True)
 
 
+class Runs(NamedTuple):
+    """Two rows as runs, as `Lines` tells them: the row above, and the one that is traced."""
+
+    counts: Longs
+    """(2,) how many runs each has."""
+
+    starts: Longs
+    """(2, width + 3) the first column of each; behind the last one a column that no row has."""
+
+    values: Longs
+    """(2, width + 3)"""
+
+    slots: Longs
+    """(2, width + 3) of their regions; -1 for `OUTSIDE`."""
+
+
 class Pools(NamedTuple):
     """Everything that the tracer knows between two rows."""
 
@@ -108,14 +123,10 @@ class Pools(NamedTuple):
     counts: Longs
     """(8,) see `VERTEX` and the others."""
 
-    down: Ints
+    down: Longs
     """(width + 1,) the arc whose end comes down in each column of corners, where there is one."""
 
-    values: Longs
-    """(2, width + 2) of the row above and of this one, with `OUTSIDE` at both sides."""
-
-    labels: Ints
-    """(2, width + 2) their slots, with -1 at both sides."""
+    runs: Runs
 
     corners: Corners
     """Original vertices; no rows unless arcs are refined."""
@@ -144,12 +155,24 @@ def make_pools(width: int, fields: int, *, by_corners: bool, refined: bool) -> P
         finished=np.zeros(0, np.int32),
         vertices=np.zeros(0, vertex),
         counts=np.array([-1, 0, -1, 0, -1, 0, 0, 0]),
-        down=np.full(width + 1, -1, np.int32),
-        values=np.full((2, width + 2), OUTSIDE),
-        labels=np.full((2, width + 2), -1, np.int32),
+        down=np.full(width + 1, -1),
+        runs=_no_runs(width),
         corners=Corners(np.zeros((rows, (width + 8) // 8), np.uint8), 0),
     )
     return with_room(pools, by_corners=by_corners)
+
+
+def _no_runs(width: int) -> Runs:
+    """The row above the raster, and room for the next one."""
+    shape = 2, width + 3
+    runs = Runs(
+        np.array([1, 0]),
+        np.zeros(shape, np.int64),
+        np.full(shape, OUTSIDE),
+        np.full(shape, -1),
+    )
+    runs.starts[0, :2] = -1, width + 1
+    return runs
 
 
 def with_room(pools: Pools, *, by_corners: bool) -> Pools:
@@ -206,6 +229,17 @@ def with_vertices(pools: Pools, least: int) -> Pools:
     if free[1] >= least:
         return pools
     return pools._replace(vertices=_enlarged(pools.vertices, free, max(least, 1)))
+
+
+@inlined
+def new_vertex(vertices: Records, counts: Longs, col: int, row: int) -> int:
+    """Take a free vertex."""
+    place: int = counts[VERTEX]
+    vertex = vertices[place]
+    counts[VERTEX] = vertex.next
+    counts[VERTICES] -= 1
+    vertex.col, vertex.row, vertex.next = col, row, -1
+    return place
 
 
 def without_rows(corners: Corners, first_row: int, next_row: int) -> Corners:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.geo.compiled import compiled, inlined
+from geoseg.geo.compiled import compiled
 from geoseg.geo.polygon_batch import Refiner
-from geoseg.geo.tracing_arcs import free_vertices, new_vertex
+from geoseg.geo.tracing_arcs import free_vertices
 from geoseg.geo.tracing_pools import (
     FINISHED,
     NOWHERE,
-    OUTSIDE,
     Floats,
     Ints,
     Longs,
     Pools,
+    new_vertex,
     with_vertices,
     without_rows,
 )
@@ -65,7 +65,7 @@ def _gather(pools: Pools, arcs: Ints) -> tuple[Floats, Longs, npt.NDArray[np.boo
     return coords, offsets, closed
 
 
-@inlined
+@compiled
 def _scatter(pools: Pools, arcs: Ints, coords: Floats, offsets: Longs) -> None:
     """Give arcs other vertices."""
     for place in range(len(arcs)):
@@ -83,13 +83,13 @@ def _scatter(pools: Pools, arcs: Ints, coords: Floats, offsets: Longs) -> None:
         arc.last = before
 
 
-@inlined
+@compiled
 def _first_needed(pools: Pools, next_row: int) -> int:
     """The first row of corners that an arc spans which is open and will be refined."""
-    values = pools.values[0]
+    runs = pools.runs
     row = next_row
-    for col in range(len(pools.down)):
-        one, other = values[col], values[col + 1]
-        if one not in (other, OUTSIDE) and other != OUTSIDE:
-            row = min(row, int(pools.arcs[pools.down[col]].top))
+    for run in range(1, runs.counts[0]):
+        if runs.slots[0, run - 1] >= 0 and runs.slots[0, run] >= 0:
+            top = pools.arcs[pools.down[runs.starts[0, run]]].top
+            row = min(row, top)
     return row

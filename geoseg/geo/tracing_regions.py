@@ -5,44 +5,69 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.geo.compiled import compiled, inlined
-from geoseg.geo.region_stream import end_regions, find, label_row, release
+from geoseg.geo.compiled import inlined
+from geoseg.geo.region_stream import find, release, take
 from geoseg.geo.tracing_arcs import free_arc, free_vertices, next_half, set_next_half
-from geoseg.geo.tracing_pools import (
-    CLOSED,
-    GROUP,
-    GROUPS,
-    OUTSIDE,
-    Ints,
-    Longs,
-    Pools,
-)
+from geoseg.geo.tracing_lines import OUTSIDE
+from geoseg.geo.tracing_pools import CLOSED, GROUP, GROUPS, Ints, Longs, Pools
+
+_ENDED = -1
+"""In place of the last row of a region that has ended."""
 
 
-@compiled
-def label(pools: Pools, row: int) -> None:
-    """Label the row in `pools.values[1]`, and merge what turns out to be one region."""
-    width = len(pools.down) - 1
-    merged = np.empty((width, 2), np.int32)
-    begin = 1 if row > 0 else width + 1
-    merges = label_row(
-        pools.slots,
-        row,
-        (pools.values[0, begin : width + 1], pools.values[1, 1 : width + 1]),
-        (pools.labels[0, 1 : width + 1], pools.labels[1, 1 : width + 1]),
-        merged,
-    )
+@inlined
+def label(pools: Pools, row: int, merged: Ints) -> None:
+    """Give the runs of a row the slots of their regions; merge what turns out to be one region.
+
+    Args:
+        pools: The pools; the runs of the row are there.
+        row: Its number.
+        merged: (width, 2) room for slots.
+    """
+    merges = _label_runs(pools, row, merged)
     if merges == 0:
         return
     for place in range(merges):
         _merge(pools, merged[place, 0], merged[place, 1])
+    runs = pools.runs
     for line in range(2):
-        labels = pools.labels[line]
-        for col in range(1, width + 1):
-            if labels[col] >= 0:
-                labels[col] = find(pools.slots.parents, labels[col])
+        for run in range(runs.counts[line]):
+            if runs.slots[line, run] >= 0:
+                runs.slots[line, run] = find(pools.slots.parents, runs.slots[line, run])
     for place in range(merges):
         release(pools.slots, merged[place, 0])
+
+
+@inlined
+def _label_runs(pools: Pools, row: int, merged: Ints) -> int:
+    """Find the slot of each run; how many pairs `merged` holds then: a slot, and what it is now."""
+    slots, runs = pools.slots, pools.runs
+    merges, first = 0, 0
+    for run in range(runs.counts[1]):
+        runs.slots[1, run] = -1
+        if runs.values[1, run] == OUTSIDE:
+            continue
+        root = -1
+        while runs.starts[0, first + 1] <= runs.starts[1, run]:
+            first += 1
+        above = first
+        while runs.starts[0, above] < runs.starts[1, run + 1]:
+            if runs.values[0, above] == runs.values[1, run]:
+                other = find(slots.parents, runs.slots[0, above])
+                if root < 0:
+                    root = other
+                elif root != other:
+                    if slots.numbers[other] < slots.numbers[root]:
+                        root, other = other, root
+                    slots.parents[other] = root
+                    merged[merges, 0], merged[merges, 1] = other, root
+                    merges += 1
+            above += 1
+        if root < 0:
+            root = take(slots)
+        slots.last_rows[root] = row
+        runs.slots[1, run] = root
+    return merges
 
 
 @inlined
@@ -91,20 +116,20 @@ def sum_up(pools: Pools, fields: npt.NDArray[np.float32], area: float, keep: Lon
         area: Of one of its pixels.
         keep: Values that become polygons; all where there are none.
     """
-    values, labels = pools.values[1], pools.labels[1]
-    width, col = len(pools.down) - 1, 1
-    while col <= width:
-        begin, slot = col, labels[col]
-        while col <= width and labels[col] == slot:
-            col += 1
+    runs = pools.runs
+    for run in range(runs.counts[1]):
+        slot = runs.slots[1, run]
+        if slot < 0:
+            continue
+        begin, end = runs.starts[1, run], runs.starts[1, run + 1]
         region = pools.regions[slot]
         if region.pixels == 0:
-            region.value = values[begin]
-            region.kept = _is_kept(values[begin], keep)
-        region.pixels += col - begin
-        region.area += (col - begin) * area
+            region.value = runs.values[1, run]
+            region.kept = _is_kept(region.value, keep)
+        region.pixels += end - begin
+        region.area += (end - begin) * area
         for field in range(len(fields)):
-            for place in range(begin - 1, col - 1):
+            for place in range(begin, end):
                 value = fields[field, place]
                 if not np.isnan(value):
                     pools.sums[slot, field] += value
@@ -113,8 +138,6 @@ def sum_up(pools: Pools, fields: npt.NDArray[np.float32], area: float, keep: Lon
 
 @inlined
 def _is_kept(value: int, keep: Longs) -> bool:
-    if value == OUTSIDE:
-        return False
     for kept in keep:
         if kept == value:
             return True
@@ -124,7 +147,7 @@ def _is_kept(value: int, keep: Longs) -> bool:
 @inlined
 def touch(pools: Pools, slot: int, other: int) -> None:
     """Make two regions that touch at a corner parts of one group."""
-    if slot == other or not pools.regions[slot].kept:
+    if slot == other or slot < 0 or not pools.regions[slot].kept:
         return
     group = _group_of(pools, slot)
     more = _group_of(pools, other)
@@ -182,10 +205,26 @@ def _join_groups(pools: Pools, place: int, other: int) -> int:
 
 @inlined
 def ended_above(pools: Pools, row: int, ended: Ints) -> int:
-    """Find the regions that do not reach a row; how many `ended` holds then."""
-    if row == 0:
-        return 0
-    return end_regions(pools.slots, row, pools.labels[0, 1 : len(pools.down)], ended)
+    """Find the regions that do not reach a row.
+
+    Args:
+        pools: The pools.
+        row: The row, which is labelled.
+        ended: (width,) to be filled with their slots, by column.
+
+    Returns:
+        How many there are.
+    """
+    slots, runs = pools.slots, pools.runs
+    ends = 0
+    for run in range(runs.counts[0]):
+        if runs.slots[0, run] >= 0:
+            root = find(slots.parents, runs.slots[0, run])
+            if slots.last_rows[root] == row - 1:
+                slots.last_rows[root] = _ENDED
+                ended[ends] = root
+                ends += 1
+    return ends
 
 
 @inlined

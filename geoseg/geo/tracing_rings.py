@@ -54,7 +54,7 @@ def assemble(pools: Pools, slots: Ints) -> tuple[Floats, Longs, Longs]:
     ring_offsets = np.zeros(halves + 1, np.int64)
     polygon_offsets = np.zeros(len(slots) + 1, np.int64)
     room = _make_room(most)
-    size = rings = 0
+    size, rings = ring_offsets[0], 0
     for place in range(len(slots)):
         count = _collect(pools, slots[place], room)
         _link(pools, room, count)
@@ -73,8 +73,9 @@ def _measure(pools: Pools, slots: Ints) -> tuple[int, int, int]:
     """The most half arcs of a region, all of them, and at most how many vertices they have."""
     most = halves = points = 0
     for slot in slots:
-        most = max(most, pools.regions[slot].halves)
-        halves += pools.regions[slot].halves
+        count = pools.regions[slot].halves
+        halves += count
+        most = max(most, count)
         half = pools.regions[slot].first_half
         while half >= 0:
             points += pools.arcs[half >> 1].count
@@ -103,24 +104,22 @@ def _collect(pools: Pools, slot: int, room: _Room) -> int:
     count, half = 0, pools.regions[slot].first_half
     while half >= 0:
         room.halves[count] = half
-        room.begins[count] = _corner(pools, half, False)
+        room.begins[count] = _corner(pools, half, half & 1 == 1)
         count += 1
         half = next_half(pools.arcs, half)
     return count
 
 
 @inlined
-def _corner(pools: Pools, half: int, at_end: bool) -> int:  # noqa: FBT001
-    """Corner times four plus direction where a half arc leaves, or where it arrives; or -1."""
+def _corner(pools: Pools, half: int, at_last: bool) -> int:  # noqa: FBT001
+    """Corner times four plus direction of a half arc at the first or last vertex; or -1."""
     arc = pools.arcs[half >> 1]
     if arc.leaves == NOWHERE:
         return -1
-    is_backward = half & 1 == 1
-    at_last = at_end != is_backward
     vertex = pools.vertices[arc.last if at_last else arc.first]
     way = int(arc.arrives if at_last else arc.leaves)
-    if is_backward:
-        way = (way + 2) % 4
+    if half & 1:
+        way = (way + 2) & 3
     return (int(vertex.row) * len(pools.down) + int(vertex.col)) * 4 + way
 
 
@@ -139,7 +138,8 @@ def _link(pools: Pools, room: _Room, count: int) -> None:
         if room.begins[place] < 0:
             room.following[place] = place
             continue
-        arrival = _corner(pools, room.halves[place], True)
+        half = room.halves[place]
+        arrival = _corner(pools, half, half & 1 == 0)
         way = arrival & 3
         found = _find(room, count, size, arrival - way + ((way + 1) & 3))
         if found < 0:
@@ -155,7 +155,8 @@ def _fill_table(room: _Room, count: int) -> int:
     size = 16
     while size < 2 * count:
         size *= 2
-    room.table[:size] = -1
+    for place in range(size):
+        room.table[place] = -1
     for place in range(count):
         if room.begins[place] < 0:
             continue
@@ -190,7 +191,8 @@ def _find(room: _Room, count: int, size: int, begin: int) -> int:
 @inlined
 def _order_rings(pools: Pools, room: _Room, count: int) -> int:
     """List the first half arcs of all rings, that of the shell first; how many there are."""
-    room.seen[:count] = 0
+    for place in range(count):
+        room.seen[place] = 0
     rings = 0
     for begin in range(count):
         if room.seen[begin]:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
 
 from geoseg.errors import LabelError
 from geoseg.geo.gdal import GDAL_ERRORS, open_dataset, reason
+
+_PIXELS = 1 << 22
+"""Pixels read at a time, unless a row of blocks has more."""
+
+_TABLE = 65535
+"""Up to this value counts are kept in a table; beyond it values are sorted."""
 
 _LISTED = 12
 """How many unknown values an error lists before it only counts."""
@@ -31,22 +40,55 @@ def count_raster_values(path: Path | str) -> dict[int, int]:
         with open_dataset(str(path)) as dataset:
             if np.dtype(dataset.dtypes[0]).kind not in "ui":
                 raise LabelError(path, f"holds {dataset.dtypes[0]}, not classes", "Round it first")
-            for _, window in dataset.block_windows(1):
+            for window in _windows(dataset):
                 valid = dataset.read_masks(1, window=window) > 0
-                counts.update(count_values(dataset.read(1, window=window)[valid]))
+                counts.update(count_values(dataset.read(1, window=window), valid))
     except GDAL_ERRORS as error:
         raise LabelError(path, f"cannot be read ({reason(error)})", "Restore the file") from error
     return dict(sorted(counts.items()))
 
 
-def count_values(values: npt.NDArray[Any]) -> dict[int, int]:
-    """Count how often each value of an integer array of any shape occurs."""
-    if values.dtype in (np.uint8, np.uint16):
-        counts = np.bincount(values.ravel())
-        found = np.flatnonzero(counts)
-        return dict(zip(found.tolist(), counts[found].tolist(), strict=True))
-    found, counts = np.unique(values, return_counts=True)
-    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+def _windows(dataset: DatasetReader) -> Iterator[Window]:
+    """The blocks of a raster; where they are small, whole rows of them, which is fewer calls."""
+    height, _ = dataset.block_shapes[0]
+    rows = _PIXELS // dataset.width // height * height
+    if rows == 0:
+        yield from (window for _, window in dataset.block_windows(1))
+        return
+    for row in range(0, dataset.height, rows):
+        yield Window(0, row, dataset.width, min(rows, dataset.height - row))
+
+
+def count_values(
+    values: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None = None
+) -> dict[int, int]:
+    """Count how often each value of an integer array occurs.
+
+    Args:
+        values: Integers of any shape.
+        valid: Where to count, in the same shape; None for everywhere.
+
+    Returns:
+        Values in ascending order with their counts.
+    """
+    if values.dtype == np.uint8:
+        counts = np.array(_histogram(values, valid))
+    else:
+        values = values.ravel() if valid is None else values[valid]
+        if values.size == 0 or values.min() < 0 or values.max() > _TABLE:
+            found, counts = np.unique(values, return_counts=True)
+            return dict(zip(found.tolist(), counts.tolist(), strict=True))
+        counts = np.bincount(values)
+    found = np.flatnonzero(counts)
+    return dict(zip(found.tolist(), counts[found].tolist(), strict=True))
+
+
+def _histogram(values: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None) -> list[int]:
+    """Counts of all bytes: Pillow reads them as they are, NumPy makes wide integers of them."""
+    if values.size == 0:
+        return [0]
+    mask = None if valid is None else Image.fromarray(valid.reshape(1, -1).view(np.uint8))
+    return Image.fromarray(values.reshape(1, -1)).histogram(mask)
 
 
 def list_counts(counts: Mapping[Any, int], unit: str) -> str:

@@ -1,11 +1,18 @@
 """Compiled functions are kept where they cannot be mistaken for those of other sources."""
 
+import ast
 import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
+
+import geoseg
+
+SOURCES = sorted(Path(geoseg.__file__).parent.rglob("*.py"))
+MARKS = {"compiled", "inlined"}
 
 CODE = """
 
@@ -72,3 +79,58 @@ def test_compiling_is_told_once_and_loading_is_not(tmp_path):
     first, second = run(tmp_path, code=code), run(tmp_path, code=code)
     assert first.count("compiling for this machine") == 1
     assert "compiling" not in second
+
+
+def marks(node):
+    found = {getattr(mark, "id", None) for mark in getattr(node, "decorator_list", ())}
+    return found & MARKS
+
+
+def with_compiled():
+    """Each file with compiled functions, and its syntax."""
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in SOURCES}
+    return {p: t for p, t in trees.items() if any(map(marks, ast.walk(t)))}
+
+
+def imported(tree):
+    """The module of each name that is imported from our own."""
+    froms = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    ours = (node for node in froms if node.module.startswith("geoseg"))
+    return {alias.asname or alias.name: node.module for node in ours for alias in node.names}
+
+
+def names_in(*nodes):
+    return {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def test_compiled_functions_use_what_the_name_of_the_folder_covers():
+    """That of all constants, types and functions that are compiled into them."""
+    files = with_compiled()
+    covered = {f"geoseg.geo.{path.stem}" for path in files} | {"geoseg.geo.compiled"}
+    assert {path.parent.name for path in files} == {"geo"}
+    for path, tree in files.items():
+        assert b"from geoseg.geo.compiled import" in path.read_bytes()
+        constants = (n for n in tree.body if isinstance(n, ast.Assign | ast.AnnAssign))
+        tuples = (n for n in tree.body if isinstance(n, ast.ClassDef))
+        kept = [t for t in tuples if "NamedTuple" in names_in(*t.bases)]
+        used = names_in(*filter(marks, ast.walk(tree)), *constants, *kept)
+        origins = imported(tree)
+        assert {origins[name] for name in used & origins.keys()} <= covered, path
+
+
+def test_inlined_functions_are_called_by_compiled_ones_only():
+    """They have no entry for Python: to call them there would end it."""
+    files = with_compiled()
+    inlined = {
+        (f"geoseg.geo.{path.stem}", node.name)
+        for path, tree in files.items()
+        for node in tree.body
+        if marks(node) == {"inlined"}
+    }
+    assert len(inlined) > 50
+    for path in SOURCES:
+        tree = ast.parse(path.read_text("utf-8"))
+        here = {name for module, name in inlined if module.endswith(f".{path.stem}")}
+        there = {name for name, module in imported(tree).items() if (module, name) in inlined}
+        python = [node for node in tree.body if not marks(node)]
+        assert not names_in(*python) & (here | there), path
