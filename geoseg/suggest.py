@@ -110,7 +110,7 @@ def suggest(
     """Rank places to label next, and write them as squares for a GIS.
 
     Each scene is predicted once, in the memory of a strip, and nothing but sums over places is
-    kept: their mean uncertainty, the classes that the map shows there, and their bands. See
+    kept: their mean uncertainty, and means and deviations of their bands. See
     `choosing.choose` for how they are ranked. Places lie half their side apart; those chosen do not
     overlap.
 
@@ -118,8 +118,7 @@ def suggest(
         scenes: Files, globs, folders, URLs or `@list.txt`.
         bundles: A model, or several of the same classes.
         output: Polygon file (`.gpkg` for QGIS): layer `places` with `rank`, `score`, `doubt`,
-            `rarity`, `strangeness`, `class_name`, `scene`, `row`, `col`, in the CRS of the first
-            scene.
+            `strangeness`, `class_name`, `scene`, `row`, `col`, in the CRS of the first scene.
         options: What is chosen.
         progress: Where to tell how far it is.
 
@@ -179,10 +178,9 @@ def _choose(
         centres=np.concatenate(_plane(grids, [part.centres for part in parts])) / side,
         doubt=np.concatenate([part.doubt for part in parts]),
         looks=np.concatenate([part.looks for part in parts]),
-        classes=np.concatenate([part.classes for part in parts]),
         labelled=np.concatenate([part.labelled for part in parts]),
     )
-    chosen = choose(candidates, options.count, _known(surveys, side))
+    chosen = choose(candidates, options.count)
     if not chosen:
         raise SceneError(
             surveys[0].own.path,
@@ -196,38 +194,26 @@ def _choose(
     for rank, choice in enumerate(chosen, 1):
         number = int(candidates.scene[choice.index])
         survey = surveys[number]
-        most = int(candidates.classes[choice.index].argmax())
+        own = choice.index - int(firsts[number])
         places.append(
             Place(
                 rank=rank,
                 scene=survey.own.path,
                 scene_number=number,
-                window=survey.window(choice.index - int(firsts[number])),
+                window=survey.window(own),
                 choice=choice,
-                class_name=legend.names[most],
+                class_name=legend.names[survey.most(own)],
             )
         )
     return places
-
-
-def _known(surveys: Sequence[Survey], side: float) -> npt.NDArray[np.float64]:
-    """(C,) ground of each class that labels show; without any, one place as the whole map is."""
-    areas = np.array([metres(survey.own.grid) ** 2 for survey in surveys])
-    known: npt.NDArray[np.float64] = areas @ np.stack([survey.labelled for survey in surveys])
-    if known.any():
-        return known
-    shown: npt.NDArray[np.float64] = areas @ np.stack([survey.pixels for survey in surveys])
-    return np.asarray(shown / max(shown.sum(), 1) * side**2, np.float64)
 
 
 def _candidates(number: int, survey: Survey, options: SuggestOptions) -> Candidates:
     sums = survey.sums
     doubt, valid, labelled = (layer.ravel() for layer in sums.sums[:FIRST_CLASS])
     rows, cols = (axis.ravel() for axis in np.meshgrid(sums.rows, sums.cols, indexing="ij"))
-    classes = sums.sums[FIRST_CLASS : FIRST_CLASS + len(survey.pixels)]
     pixels = sums.height * sums.width
     enough = valid >= max(options.min_valid * pixels, 1)
-    area = metres(survey.own.grid) ** 2  # pixels of unlike scenes count by their ground
     middles = np.stack([cols + sums.width / 2, rows + sums.height / 2], axis=1)
     return Candidates(
         scene=np.full(len(rows), number),
@@ -235,7 +221,6 @@ def _candidates(number: int, survey: Survey, options: SuggestOptions) -> Candida
         centres=middles,
         doubt=np.where(enough, doubt / pixels, 0),
         looks=survey.looks(),
-        classes=classes.reshape(len(survey.pixels), -1).T * area,
         labelled=labelled / pixels,
     )
 
@@ -293,7 +278,6 @@ def _frame(places: Sequence[Place], grids: Sequence[Grid]) -> geopandas.GeoDataF
             "rank": [place.rank for place in places],
             "score": [place.choice.score for place in places],
             "doubt": [place.choice.doubt for place in places],
-            "rarity": [place.choice.rarity for place in places],
             "strangeness": [place.choice.strangeness for place in places],
             "class_name": [place.class_name for place in places],
             "scene": [place.scene for place in places],

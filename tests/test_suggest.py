@@ -12,7 +12,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from linear_models import BANDS, write_bundle, write_scene
+from linear_models import BANDS, CLASSES, write_bundle, write_scene
 from scipy.spatial.distance import cdist
 
 from geoseg.engine.options import PredictOptions
@@ -55,14 +55,10 @@ def options(**changes):
 def test_the_first_place_explains_most_by_the_uncertainty_raster(tmp_path, scene, model, data):
     target = tmp_path / "places.gpkg"
     (first,) = suggest(scene, model, target, options(count=1))
-    wanted = {"uncertainty": tmp_path / "u.tif"}
-    predict(scene, model, tmp_path / "c.tif", PredictOptions(**wanted, backend="torch"))
+    predict(scene, model, tmp_path / "c.tif", replace(PREDICT, uncertainty=tmp_path / "u.tif"))
     with rasterio.open(tmp_path / "u.tif") as made, rasterio.open(tmp_path / "c.tif") as classes:
         doubt, shown = made.read(1) * 0.005, classes.read(1)
-    known = np.bincount(shown.ravel(), minlength=3) / shown.size
-    class_weights = 1 / np.sqrt(known + 0.01)
-    class_weights /= class_weights @ known
-    places, means, looks, rarity = [], [], [], []
+    places, means, looks, most = [], [], [], []
     for row in range(0, 96 - 31, 16):
         for col in range(0, 160 - 31, 16):
             part = np.s_[row : row + 32, col : col + 32]
@@ -70,13 +66,13 @@ def test_the_first_place_explains_most_by_the_uncertainty_raster(tmp_path, scene
             means.append(doubt[part].mean())
             bands = data[:, *part].reshape(4, -1).astype(float)
             looks.append([*bands.mean(1), *bands.std(1)])
-            rarity.append(np.bincount(shown[part].ravel(), minlength=3) / 32**2 @ class_weights)
-    weights = (1 + np.array(means) / np.mean(means)) * rarity
+            most.append(np.bincount(shown[part].ravel()).argmax())
+    weights = 1 + np.array(means) / np.mean(means)
     inverse = np.linalg.inv(np.cov(np.transpose(looks), ddof=0))
     costs = weights @ cdist(looks, looks, "mahalanobis", VI=inverse) ** 2
     assert first.window == places[costs.argmin()]  # nothing is labelled
     assert first.choice.doubt == pytest.approx(means[costs.argmin()] / max(means), rel=1e-3)
-    assert first.choice.rarity == pytest.approx(rarity[costs.argmin()], rel=1e-3)
+    assert first.class_name == CLASSES[most[costs.argmin()]]
 
 
 def test_squares_lie_on_the_scene_and_do_not_overlap(tmp_path, scene, model):

@@ -86,7 +86,7 @@ def command(
 ) -> None:
     """Rank the places that are worth labelling next.
 
-    These stand for most of what the model is unsure of, is rare, or looks like no label yet.
+    These stand for most of what the model is unsure of or what looks like no label yet.
     SCENE is a file, URL, glob, folder, or @list.txt. The squares open in QGIS; rank 1 is the best.
     """
     from geoseg.engine.options import PredictOptions

@@ -40,10 +40,7 @@ class Survey:
         classes: int,
     ) -> None:
         self._views, self.own, self.sums, self._area = views, own, sums, area
-        self.pixels = np.zeros(classes)
-        """(C,) pixels of each class that the map shows in all."""
-        self.labelled = np.zeros_like(self.pixels)
-        """(C,) pixels of each class that it shows where there are labels."""
+        self._classes = classes
 
     @classmethod
     def of(
@@ -89,18 +86,21 @@ class Survey:
                 own = [(classes[0] == value) & valid for value in legend.values]
                 looks = _looks(self.own.read(window), valid)
                 self.sums.add(row, col, [np.where(valid, values, 0), valid, labelled, *own, *looks])
-                self.pixels += [layer.sum() for layer in own]
-                self.labelled += [(layer & labelled).sum() for layer in own]
                 task.advance(valid.size)
 
     def looks(self) -> npt.NDArray[np.float64]:
         """(places, 2 bands) mean and standard deviation of each band."""
         valid = np.maximum(self.sums.sums[1].ravel(), 1)
-        layers = self.sums.sums[FIRST_CLASS + len(self.pixels) :]
+        layers = self.sums.sums[FIRST_CLASS + self._classes :]
         means = layers[: self.own.count].reshape(self.own.count, -1) / valid
         squares = layers[self.own.count :].reshape(self.own.count, -1) / valid
         deviations = np.sqrt(np.maximum(squares - means**2, 0))
         return np.concatenate([means, deviations]).T
+
+    def most(self, index: int) -> int:
+        """The class that the map shows on most of a place, by its place in the legend."""
+        row, col = divmod(index, len(self.sums.cols))
+        return int(self.sums.sums[FIRST_CLASS:, row, col][: self._classes].argmax())
 
     def window(self, index: int) -> tuple[int, int, int, int]:
         """First row, first column, height and width of a place."""

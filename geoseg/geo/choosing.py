@@ -29,7 +29,7 @@ MOST = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """Places of equal size that may be labelled; n of them, of C classes."""
+    """Places of equal size that may be labelled; n of them."""
 
     scene: npt.NDArray[np.int64]
     """(n,) number of the scene that each lies in."""
@@ -45,9 +45,6 @@ class Candidates:
 
     looks: Floats
     """(n, F) what each looks like, such as means and deviations of bands; any units."""
-
-    classes: Floats
-    """(n, C) ground of each class that the map shows there, in any unit."""
 
     labelled: Floats
     """(n,) share of each that is labelled already; those above `MOST_LABELLED` are never chosen."""
@@ -67,27 +64,23 @@ class Choice:
     doubt: float
     """Its mean uncertainty, in shares of the highest of all places."""
 
-    rarity: float
-    """Mean weight of the classes that the map shows there; 1 where they are as common as all."""
-
     strangeness: float
     """From 0 where a labelled or chosen place looks alike to 1 where none does."""
 
 
-def choose(candidates: Candidates, count: int, known: npt.NDArray[np.float64]) -> list[Choice]:
+def choose(candidates: Candidates, count: int) -> list[Choice]:
     """Choose places one after the other, each with all before it in mind.
 
     Let d be the distance of the looks of a place from those of the labelled or chosen place that is
     most alike, after whitening (Mahalanobis 1936): uncorrelated over all places, of mean square 1.
     The place is chosen that makes the sum of w d^2 over all places least, where w is 1 + doubt /
-    mean doubt, times rarity: half of the weight lies on what the model is unsure of, the other half
-    on all that is there. Rarity is the mean over the pixels of a place of the weight of the class
-    that the map shows: the inverse root of its share of what is labelled, 1 on average over that.
+    mean doubt: half of the weight lies on what the model is unsure of, the other half on all that
+    is there. Rare classes get their share where they look like nothing else; what the map shows is
+    not asked, as it shows none of a class that the model has never seen.
 
     Args:
         candidates: Where to choose from; of more than `MOST` so many are drawn, always the same.
         count: How many at most.
-        known: (C,) ground of each class that is labelled already.
 
     Returns:
         Choices, best first; no two of them overlap. Fewer than `count` where there are no more.
@@ -98,8 +91,7 @@ def choose(candidates: Candidates, count: int, known: npt.NDArray[np.float64]) -
     known_places = _known_places(candidates.labelled)
     looks = _whitened(candidates.looks, fit | known_places)
     drawn = _lot(np.flatnonzero(fit))
-    rarity = _shares(candidates.classes) @ _weights(known)
-    weights = (1 + candidates.doubt / candidates.doubt[fit].mean()) * rarity
+    weights = 1 + candidates.doubt / candidates.doubt[fit].mean()
     cost = _Cost(looks[drawn], looks[known_places], weights[drawn])
     highest = float(candidates.doubt[fit].max())
     open_ = np.ones(len(drawn), np.bool_)
@@ -112,7 +104,6 @@ def choose(candidates: Candidates, count: int, known: npt.NDArray[np.float64]) -
                 index=index,
                 score=score,
                 doubt=float(candidates.doubt[index]) / highest,
-                rarity=float(rarity[index]),
                 strangeness=cost.strangeness(place),
             )
         )
@@ -172,9 +163,6 @@ _DIGITS = 9
 _TOUCHING = 1e-6
 """Sides of a place by which two may overlap: no more than rounding makes of touching ones."""
 
-_SMOOTHING = 0.01
-"""Share that each class is taken to have beside its own, so that none weighs without bound."""
-
 _FLAT = 1e-9
 """Variance of standardized looks along an axis that is rounding, and not stretched."""
 
@@ -200,20 +188,6 @@ def _lot(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return places
     drawn: npt.NDArray[np.int64] = np.random.default_rng(0).choice(places, MOST, replace=False)
     return np.sort(drawn)
-
-
-def _shares(classes: Floats) -> Floats:
-    totals = classes.sum(1, keepdims=True)
-    shares: Floats = np.divide(classes, totals, out=np.zeros_like(classes), where=totals > 0)
-    return shares
-
-
-def _weights(known: Floats) -> Floats:
-    """(C,) weight of each class, 1 on average over the pixels that are known."""
-    total = known.sum()
-    shares = known / total if total > 0 else np.full(len(known), 1 / len(known))
-    weights = 1 / np.sqrt(shares + _SMOOTHING)
-    return np.asarray(weights / (shares @ weights), np.float64)
 
 
 def _whitened(looks: Floats, seen: npt.NDArray[np.bool_]) -> Floats:
