@@ -1,4 +1,4 @@
-"""How much memory jobs take by the height of what they read: tile, relabel, sample."""
+"""How much memory jobs take by the height of what they read: tile, sample."""
 
 import subprocess
 import sys
@@ -28,10 +28,6 @@ JOBS = {
 from geoseg.tile import TileOptions, tile
 options = TileOptions(method="random", size=256, count=40, jobs=2)
 tile(folder / "scene.tif", str(folder / "map.tif"), folder / "tiles", options)
-""",
-    "to-color": """
-from geoseg.relabel import to_color
-to_color([str(folder / "map.tif")], folder / "colored.tif", legend)
 """,
     "sample": """
 from geoseg.sample import SampleOptions, sample
