@@ -1,7 +1,7 @@
 """Time and peak memory of cutting class rasters into polygons, all from GeoTIFF to GeoPackage.
 
 Usage: python tests/benchmarks/bench_vectorize.py [--sides 4096,10000] [--maps land-cover,noisy]
-           [--by geoseg,rasterio,gdal] [--repeats 3] [--gdal-python /usr/bin/python3]
+           [--by geoseg,rasterio,gdal] [--repeats 3] [--limit 600] [--gdal-python /usr/bin/python3]
            [--json figures.json]
 
 `rasterio` is `rasterio.features.shapes`, geopandas and pyogrio; `gdal` is GDAL's own Polygonize
@@ -11,8 +11,10 @@ there; of `salted` 3 %, of `noisy` 15 % of the pixels get another class, each by
 
 Each run is a process of its own, whose peak resident memory the operating system tells (Linux).
 Its time begins when everything is imported and, of geoseg, the compiled code is loaded by a map of
-a few pixels. The tools take turns; the median of the repeats is told. On a machine that does
-other work too, the seconds of CPU (of all threads) are what to compare.
+a few pixels. The tools take turns; the median of the repeats is told, and how often what geoseg
+takes it is, as a table in Markdown. On a machine that does other work too, the seconds of CPU (of
+all threads) are what to compare. A tool that is over the limit of seconds, or fails, is not asked
+again for that map.
 """
 
 from __future__ import annotations
@@ -121,8 +123,8 @@ def write_map(path, side, salt, base):
             dataset.write(values, 1, window=Window(0, row, side, len(values)))
 
 
-def measure(tool, python, small, source):
-    """Seconds, polygons and peak memory of one run."""
+def measure(tool, python, small, source, limit):
+    """Seconds, polygons and peak memory of one run; nothing if it took too long."""
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         command = [
             python,
@@ -132,9 +134,16 @@ def measure(tool, python, small, source):
             source,
             Path(folder, "out.gpkg"),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=limit
+            )
+        except subprocess.TimeoutExpired:
+            print(f"{tool}: over {limit} s", file=sys.stderr)
+            return None
     if done.returncode:
-        sys.exit(f"{tool}: {done.stderr[-2000:]}")
+        print(f"{tool}: {done.stderr[-2000:] or done.returncode}", file=sys.stderr)
+        return None
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -145,13 +154,17 @@ def has_osgeo(python):
     )
 
 
-def compare(tools, small, source, repeats):
-    """Runs of all tools, in turns."""
+def compare(tools, small, source, repeats, limit):
+    """Runs of all tools, in turns; tools that do not end are left out."""
     runs = {tool: [] for tool in tools}
     for _ in range(repeats):
-        for tool, python in tools.items():
-            runs[tool].append(measure(tool, python, small, source))
-    assert len({run["polygons"] for found in runs.values() for run in found}) == 1
+        for tool in list(runs):
+            run = measure(tool, tools[tool], small, source, limit)
+            if run is None:
+                del runs[tool]
+            else:
+                runs[tool].append(run)
+    assert len({run["polygons"] for found in runs.values() for run in found}) <= 1
     return {
         tool: {
             "seconds": statistics.median(run["seconds"] for run in found),
@@ -163,6 +176,20 @@ def compare(tools, small, source, repeats):
     }
 
 
+HEADER = """
+| side | map | polygons | by | wall, s | ratio | CPU, s | ratio | peak, MiB | ratio |
+|---|---|---|---|---|---|---|---|---|---|"""
+MEASURED = {"seconds": ".2f", "cpu_seconds": ".2f", "mebibytes": ".0f"}
+
+
+def row_of(side, name, tool, run, own):
+    """A row of the table; without geoseg there are no ratios."""
+    cells = [f"{side}", name, f"{run['polygons']:,}", tool]
+    for key, form in MEASURED.items():
+        cells += [f"{run[key]:{form}}", f"{run[key] / own[key]:.1f}" if own else ""]
+    return f"| {' | '.join(cells)} |"
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -171,6 +198,7 @@ def main():
     parser.add_argument("--maps", default=",".join(MAPS))
     parser.add_argument("--by", default=",".join(TOOLS))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--limit", type=float, default=600, help="seconds of a run")
     parser.add_argument("--gdal-python", default="/usr/bin/python3")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -183,21 +211,14 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         small, source = Path(folder, "small.tif"), Path(folder, "classes.tif")
         write_map(small, 16, 0.5, base)
+        print(HEADER)
         for side in map(int, arguments.sides.split(",")):
             for name in arguments.maps.split(","):
                 write_map(source, side, MAPS[name], base)
-                found = compare(tools, small, source, arguments.repeats)
-                own = found.get("geoseg", {"seconds": np.nan, "cpu_seconds": np.nan})
+                found = compare(tools, small, source, arguments.repeats, arguments.limit)
                 for tool, run in found.items():
                     figures.append({"side": side, "map": name, "by": tool, **run})
-                    print(
-                        f"{side:>6} {name:<10} {tool:<8} {run['polygons']:>10,} polygons "
-                        f"{run['mebibytes']:8.0f} MiB {run['seconds']:8.2f} s "
-                        f"{run['seconds'] / own['seconds']:5.1f} x  "
-                        f"{run['cpu_seconds']:8.2f} s of CPU "
-                        f"{run['cpu_seconds'] / own['cpu_seconds']:5.1f} x",
-                        flush=True,
-                    )
+                    print(row_of(side, name, tool, run, found.get("geoseg")), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
