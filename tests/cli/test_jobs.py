@@ -134,6 +134,11 @@ def test_mosaic_hands_on_every_option(monkeypatch):
     assert call.values == (("a.json", "b.tif"), Path("m.vrt"), given)
 
 
+def test_tile_hands_on_the_cluster(monkeypatch):
+    call = called_with(monkeypatch, "tile", [*MINIMAL["tile"], "--cluster", "local:3"])
+    assert call.values[3].cluster == "local:3"
+
+
 def test_vectorize_hands_on_every_option(monkeypatch):
     words = [
         *("a.tif", "-o", "out.gpkg", "--classes", "roof, 3", "--min-area", "9"),

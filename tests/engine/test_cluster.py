@@ -2,6 +2,7 @@
 
 import logging
 import os
+import random
 import signal
 import threading
 import time
@@ -114,18 +115,29 @@ def on_cluster(place, folder, **changes):
     )
 
 
-class Workers:
-    """Ends workers while they work."""
+def kill_one(cluster, draw, seconds):
+    """End a worker at some moment."""
+    pids = sorted(cluster._client.run(os.getpid).values())
+    time.sleep(draw.random() * seconds)
+    os.kill(draw.choice(pids), signal.SIGKILL)
 
-    def __init__(self, cluster):
-        self._cluster = cluster
-        self.killed = 0
 
-    def kill(self, seconds):
-        pids = list(self._cluster._client.run(os.getpid).values())
-        time.sleep(seconds)
-        os.kill(pids[self.killed % len(pids)], signal.SIGKILL)
-        self.killed += 1
+def run_and_kill(place, cluster, folder, draw, seconds):
+    """The files of a run of which a worker is killed."""
+    errors = []
+
+    def kill():
+        try:
+            kill_one(cluster, draw, seconds)
+        except Exception as error:  # noqa: BLE001 - told by the thread that waits
+            errors.append(error)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    on_cluster(place, folder)
+    thread.join()
+    assert not errors
+    return [files(folder / kind) for kind in "opu"]
 
 
 def test_scenes_are_the_same_bytes_as_without_workers(place, plain, cluster, tmp_path):
@@ -143,13 +155,19 @@ def test_scenes_are_the_same_bytes_as_without_workers(place, plain, cluster, tmp
 
 
 def test_a_killed_worker_changes_nothing(place, plain, cluster, tmp_path):
-    workers = Workers(cluster)
-    thread = threading.Thread(target=workers.kill, args=(1.5,))
-    thread.start()
-    on_cluster(place, tmp_path)
-    thread.join()
-    assert workers.killed == 1
-    assert files(tmp_path / "o") == files(plain[0] / "o")
+    found = run_and_kill(place, cluster, tmp_path, random.Random(0), 3.0)
+    assert found == [files(plain[0] / kind) for kind in "opu"]
+
+
+@pytest.mark.long
+def test_twenty_killed_workers_change_nothing(place, plain, cluster, tmp_path):
+    draw, expected = random.Random(1), [files(plain[0] / kind) for kind in "opu"]
+    started = time.monotonic()
+    on_cluster(place, tmp_path / "timed")
+    seconds = time.monotonic() - started
+    for number in range(20):
+        found = run_and_kill(place, cluster, tmp_path / str(number), draw, seconds)
+        assert found == expected
 
 
 def test_a_broken_scene_fails_alone_and_is_done_when_mended(
@@ -274,7 +292,9 @@ def test_a_chunk_that_finds_no_memory_is_halved(place, plain, cluster, tmp_path,
             return found
 
         patch.setattr(Cluster, "result", never)
-        with pytest.raises(WorkError, match=r"no memory for rows \d+ to \d+, and they cannot be halved"):
+        with pytest.raises(
+            WorkError, match=r"no memory for rows \d+ to \d+, and they cannot be halved"
+        ):
             predict(*words, replace(options, overwrite=True))
 
 

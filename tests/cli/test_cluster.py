@@ -1,0 +1,94 @@
+"""Commands with `--cluster`: nothing but loopback is spoken to, and errors stay one line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from geoseg_cli.main import main
+
+LOOPBACK = """
+import sys
+def forbid(event, args):
+    if event == "socket.connect" and isinstance(args[1], tuple) and args[1][0] != "127.0.0.1":
+        print("OPENED", event, args, flush=True)
+        import os
+        os._exit(77)
+sys.addaudithook(forbid)
+"""
+RUN = "from geoseg_cli.main import main\nif __name__ == '__main__': sys.exit(main())"
+PREDICT = "predict scene.tif -m model.safetensors -o out.tif --device cpu"
+
+
+def start(place, words, guard="import sys\n"):
+    script = place / "run.py"
+    script.write_text(guard + RUN)
+    return subprocess.Popen(
+        [sys.executable, script, *words.split()], cwd=place, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def run(place, words, guard="import sys\n"):
+    process = start(place, words, guard)
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out, err
+
+
+@pytest.mark.slow
+def test_workers_of_this_machine_speak_on_loopback_alone(place):
+    code, out, err = run(place, f"{PREDICT} --cluster local:1 --json", LOOPBACK)
+    assert code == 0, out + err
+    assert err == "local:1: 1 workers\n"
+    assert json.loads(out)[0]["windows"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        ("--cluster tcp://127.0.0.1:9", 1, "tcp://127.0.0.1:9: no scheduler can be reached there"),
+        ("--cluster moon:3", 2, "--cluster: moon:3: is no cluster"),
+        ("--cluster local:1 --dry-run", 2, "--cluster: is given together with --dry-run"),
+        ("--cluster local:1 --timings", 2, "--timings: tells nothing of workers"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(place, capsys, words, code, text):
+    assert main([*PREDICT.split(), *words.split()]) == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"Error: {text}")
+    assert told.err.count("\n") == 1
+    assert not (place / "out.tif").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes as Linux tells them")
+def test_a_signal_ends_all_processes(place):
+    process = start(place, f"{PREDICT} --cluster local:2")
+    until = time.monotonic() + 120
+    while len(workers := children(process.pid)) < 3 and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143, out + err
+    assert "Traceback" not in err
+    until = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert [name for name in os.listdir(place) if name.startswith(("out", ".geoseg"))] == []
+
+
+def children(pid):
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    tasks = Path(f"/proc/{pid}/task")
+    if not found.exists():
+        return []
+    return [
+        int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()
+    ]
