@@ -1,13 +1,16 @@
 """What a cluster can do for a scene of a terapixel: Dask's scheduler, this machine, and a model.
 
-Usage: python tests/benchmarks/sim_cluster.py [--chunks 100000] [--workers 4] [--side 4096]
-           [--network unet:resnet18] [--skip scheduler|machine]... [--json figures.json]
+Usage: python tests/benchmarks/sim_cluster.py [--dealt 5000] [--workers 4] [--chunks 100000]
+           [--side 4096] [--network unet:resnet18] [--skip scheduler|machine]... [--schedule MS]
+           [--json figures.json]
 
-First Dask's real scheduler deals chunks of a network that takes 1 ms, a few at a time as geoseg
-does, many, and all at once; each in a process of its own, whose peak memory is told. Then a real
-network predicts a scene on this machine. Last, these figures go into a model of a scene of 10^6 x
-10^6 pixels (see docs/scale.md) and a simulation of its events, for 1 to 1000 workers and several
-sizes of chunks.
+First Dask's real scheduler deals (`--dealt`) chunks of a network that takes 1 ms, two at a time for
+each worker as geoseg does, many, and all at once; each in a process of its own. It is told what
+they take of a processor and of memory. That goes into a simulation of `--chunks` such chunks for 1
+to 1000 workers. Then a real network, reading and writing are measured on this machine. Last, these
+figures go into a model of a scene of 10^6 x 10^6 pixels (see docs/scale.md) and a simulation of its
+events, for several sizes of chunks. `--skip` leaves a part out; `--schedule` is then what the
+scheduler takes for a chunk.
 """
 
 from __future__ import annotations
@@ -88,7 +91,7 @@ def deal(chunks: int, workers: int, ahead: int, size: int) -> dict[str, Any]:
 
 def scheduler_figures(chunks: int, workers: int) -> dict[str, Any]:
     """`deal` in processes of their own."""
-    few = max(chunks // 50, 1)  # it goes on as it begins
+    few = max(chunks * 2 // 5, 1)  # it goes on as it begins
     plans = {
         f"{AHEAD} for each worker": (few, AHEAD, 0),
         "results of 8 MiB": (100, AHEAD, 8 << 20),
@@ -192,6 +195,20 @@ def terapixel(window_seconds: float, schedule: float, write: float) -> list[dict
     return found
 
 
+def saturate(chunks: int, schedule: float) -> dict[int, float]:
+    """Chunks a second of a network of 1 ms, by number of workers, where nothing is written."""
+    print(f"Simulated: {chunks} chunks of 1 ms, {schedule * 1e3:.2f} ms of the scheduler for each")
+    found = {}
+    for workers in FLEETS:
+        job = Job(
+            chunks=chunks, workers=workers, compute=NETWORK_SECONDS, schedule=schedule, write=0
+        )
+        found[workers] = chunks / simulate(job)
+        busy = efficiency(job)
+        print(f"  {workers:>5} workers {found[workers]:8.0f} chunks a second, busy {busy:6.1%}")
+    return found
+
+
 def show(rows: list[dict[str, Any]], title: str) -> None:
     """Print a table of `terapixel`."""
     print(f"{title}\n  MiB a chunk   chunks  done twice  s a chunk   busy with", *FLEETS, "workers")
@@ -207,6 +224,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--chunks", type=int, default=100_000)
+    parser.add_argument("--dealt", type=int, default=5000)
+    parser.add_argument("--schedule", type=float, default=4.0)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--network", default="unet:resnet18")
@@ -218,15 +237,12 @@ def main() -> None:
         print(json.dumps(deal(*map(int, words.deal.split(",")))))
         return
     figures: dict[str, Any] = {}
-    schedule, here = 0.002, {"window_seconds": 0.4, "write_bytes_per_second": 20e6}
+    schedule, here = words.schedule / 1e3, {"window_seconds": 0.4, "write_bytes_per_second": 30e6}
     if "scheduler" not in words.skip:
         print(f"Dask's scheduler, {words.workers} workers, chunks of {NETWORK_SECONDS * 1e3:g} ms")
-        figures["scheduler"] = scheduler_figures(words.chunks, words.workers)
-        schedule = figures["scheduler"][f"{MANY} for each worker"]["milliseconds"] / 1e3
-        job = Job(chunks=words.chunks, workers=words.workers, compute=NETWORK_SECONDS,
-                  schedule=schedule, write=0, ahead=AHEAD)  # fmt: skip
-        rate = words.chunks / simulate(job)
-        print(f"  simulated with {schedule * 1e3:.2f} ms for each: {rate:.0f} chunks/s")
+        figures["scheduler"] = scheduler_figures(words.dealt, words.workers)
+        schedule = figures["scheduler"][f"{AHEAD} for each worker"]["milliseconds"] / 1e3
+    figures["simulated"] = saturate(words.chunks, schedule)
     if "machine" not in words.skip:
         figures["machine"] = here = machine_figures(words.side, words.network)
         print(f"This machine, {words.network}:", {name: f"{x:.4g}" for name, x in here.items()})
