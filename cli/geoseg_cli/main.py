@@ -193,6 +193,8 @@ def _wants_json(words: Sequence[str]) -> bool:
 def _prepare_process(*, debug: bool) -> None:
     """Set what belongs to the process and not to the library."""
     signal.signal(signal.SIGTERM, _terminate)
+    # OpenVINO reports each conversion to its makers by this module, and goes without it.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     if not debug and not sys.warnoptions:
         warnings.simplefilter("ignore")  # those of other libraries; ours are log records
     for stream in (sys.stdout, sys.stderr):
