@@ -142,14 +142,15 @@ def test_of_many_places_a_lot_decides_always_the_same(monkeypatch):
     assert chosen == indices(choose(candidates, 60))
 
 
-def test_scenes_that_share_ground_do_not_give_it_twice():
+@pytest.mark.parametrize(("apart", "chosen"), [(0.3, [0, 3]), (50, [0, 2, 3, 1])])
+def test_scenes_that_share_ground_do_not_give_it_twice(apart, chosen):
     one = lattice(1, 2)
     candidates = Candidates(
         scene=np.array([0, 0, 1, 1]),
         corners=np.concatenate([one.corners, one.corners]),
-        centres=np.concatenate([one.centres, one.centres + 0.3]),
+        centres=np.concatenate([one.centres, one.centres + apart]),
         doubt=np.array([0.9, 0.5, 0.8, 0.7]),
         looks=np.zeros((4, 1)),
         labelled=np.zeros(4),
     )
-    assert indices(choose(candidates, 4)) == [0, 3]
+    assert indices(choose(candidates, 4)) == chosen
