@@ -34,7 +34,7 @@ from geoseg.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-_LEAST_CACHE, _BLOCK_ROWS = 32 << 20, 2048
+_LEAST_CACHE, _BLOCK_ROWS = 16 << 20, 2048
 """Bytes of GDAL's decoded blocks, and rows of them beyond: whole rows of blocks stay, no more."""
 
 
@@ -174,6 +174,7 @@ def vectorize(
     polygon_driver(path)
     scenes = [open_classes(path, options.assume_crs) for path in paths]
     _check_same_crs(scenes)
+    limit_block_cache(_LEAST_CACHE)  # a legend may be made of all values
     common = common_legend([legend_of_classes(scene, legend) for scene in scenes], paths)
     layer = PolygonLayer(
         columns=polygon_columns(margin=options.margin), crs=scenes[0].grid.crs, legend=common
