@@ -34,7 +34,7 @@ from geoseg.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-_LEAST_CACHE, _BLOCK_ROWS = 16 << 20, 2048
+_LEAST_CACHE, _BLOCK_ROWS = 8 << 20, 2048
 """Bytes of GDAL's decoded blocks, and rows of them beyond: whole rows of blocks stay, no more."""
 
 
