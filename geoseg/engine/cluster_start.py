@@ -174,7 +174,7 @@ def slurm_options(spec: ClusterSpec) -> dict[str, Any]:
     keys = dict(spec.slurm)
     cores = int(keys.get("cores", "4"))
     memory = parse_size(keys.get("memory", f"{4 * cores}G"), "--cluster")
-    extra = [f"--gres=gpu:{keys['gpus']}"] if "gpus" in keys else []
+    extra = [f"-G {keys['gpus']}"] if "gpus" in keys else []
     return {
         "queue": keys.get("partition"),
         "account": keys.get("account"),
@@ -184,8 +184,10 @@ def slurm_options(spec: ClusterSpec) -> dict[str, Any]:
         "processes": 1,
         "memory": format_size(memory),
         "job_extra_directives": extra,
-        "job_script_prologue": [f"export {name}={cores}" for name in _THREAD_VARIABLES],
-        "worker_extra_args": ["--preload", "geoseg.engine.cluster_preload"],
+        "job_script_prologue": [
+            *(f"export {name}={cores}" for name in _THREAD_VARIABLES),
+            "export DASK_DISTRIBUTED__WORKER__PRELOAD=geoseg.engine.cluster_preload",
+        ],
         "local_directory": None,
     }
 

@@ -1,6 +1,7 @@
 """Predictions and tiles by workers of this machine: the same bytes as without them."""
 
 import logging
+import multiprocessing
 import os
 import random
 import signal
@@ -115,20 +116,21 @@ def on_cluster(place, folder, **changes):
     )
 
 
-def kill_one(cluster, draw, seconds):
+def kill_one(draw, seconds):
     """End a worker at some moment."""
-    pids = sorted(cluster._client.run(os.getpid).values())
     time.sleep(draw.random() * seconds)
+    while not (pids := sorted(child.pid for child in multiprocessing.active_children())):
+        time.sleep(0.05)
     os.kill(draw.choice(pids), signal.SIGKILL)
 
 
-def run_and_kill(place, cluster, folder, draw, seconds):
+def run_and_kill(place, folder, draw, seconds):
     """The files of a run of which a worker is killed."""
     errors = []
 
     def kill():
         try:
-            kill_one(cluster, draw, seconds)
+            kill_one(draw, seconds)
         except Exception as error:  # noqa: BLE001 - told by the thread that waits
             errors.append(error)
 
@@ -155,7 +157,7 @@ def test_scenes_are_the_same_bytes_as_without_workers(place, plain, cluster, tmp
 
 
 def test_a_killed_worker_changes_nothing(place, plain, cluster, tmp_path):
-    found = run_and_kill(place, cluster, tmp_path, random.Random(0), 3.0)
+    found = run_and_kill(place, tmp_path, random.Random(0), 3.0)
     assert found == [files(plain[0] / kind) for kind in "opu"]
 
 
@@ -166,7 +168,7 @@ def test_twenty_killed_workers_change_nothing(place, plain, cluster, tmp_path):
     on_cluster(place, tmp_path / "timed")
     seconds = time.monotonic() - started
     for number in range(20):
-        found = run_and_kill(place, cluster, tmp_path / str(number), draw, seconds)
+        found = run_and_kill(place, tmp_path / str(number), draw, seconds)
         assert found == expected
 
 

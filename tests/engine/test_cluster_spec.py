@@ -44,12 +44,12 @@ def test_jobs_of_slurm():
     script = job.job_script().splitlines()
     for line in (
         *("#SBATCH -p gpu", "#SBATCH -A me", "#SBATCH --cpus-per-task=6", "#SBATCH --mem=24G"),
-        *("#SBATCH -t 02:00:00", "#SBATCH --gres=gpu:1", "export OMP_NUM_THREADS=6"),
+        *("#SBATCH -t 02:00:00", "#SBATCH -G 1", "export OMP_NUM_THREADS=6"),
     ):
         assert line in script
     (started,) = (line for line in script if "distributed.cli.dask_worker" in line)
     assert "--nthreads 1 " in started
-    assert "--preload geoseg.engine.cluster_preload" in started
+    assert "export DASK_DISTRIBUTED__WORKER__PRELOAD=geoseg.engine.cluster_preload" in script
 
 
 def _of_jobs(options):
