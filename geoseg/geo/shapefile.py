@@ -126,7 +126,7 @@ def _is_whole_table(file: NDArray[np.uint8]) -> bool:
     if file.size < _TABLE_HEADER:
         return False
     rows, (header, row) = int(file[4:8].view("<u4")[0]), file[8:12].view("<u2").tolist()
-    return file.size >= header + rows * row
+    return int(file.size) >= header + rows * row
 
 
 def _unreadable(path: Path) -> WorkError:
