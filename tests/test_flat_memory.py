@@ -1,4 +1,4 @@
-"""How much memory jobs take by the height of what they read: tile, sample."""
+"""How much memory jobs take by the height of what they read: tile, sample, relabel."""
 
 import subprocess
 import sys
@@ -32,6 +32,12 @@ tile(folder / "scene.tif", str(folder / "map.tif"), folder / "tiles", options)
     "sample": """
 from geoseg.sample import SampleOptions, sample
 sample(folder / "map.tif", folder / "points.gpkg", SampleOptions(count=200), legend=legend)
+""",
+    "relabel": """
+import geoseg.geo.label_images
+from geoseg.relabel import to_color
+geoseg.geo.label_images._LEAST_CACHE = 16 << 20
+to_color([str(folder / "map.tif")], folder / "colors.tif", legend)
 """,
 }
 
