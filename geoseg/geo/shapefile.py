@@ -125,8 +125,9 @@ def _is_whole_table(file: NDArray[np.uint8]) -> bool:
     """Whether a `.dbf` holds the rows that its header tells of."""
     if file.size < _TABLE_HEADER:
         return False
-    rows, (header, row) = int(file[4:8].view("<u4")[0]), file[8:12].view("<u2").tolist()
-    return int(file.size) >= header + rows * row
+    rows = int(file[4:8].view("<u4")[0])
+    header, row = (int(each) for each in file[8:12].view("<u2"))
+    return file.size >= header + rows * row
 
 
 def _unreadable(path: Path) -> WorkError:

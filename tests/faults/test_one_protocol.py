@@ -29,6 +29,7 @@ PUBLISHERS = ("publish", "publish_folder", "publish_shapefile", "RasterWriter")
 REASONS = {
     "geoseg/geo/outputs.py": "is the protocol",
     "geoseg/geo/temporary.py": "is the protocol: temporary names",
+    "geoseg/geo/exchange.py": "is the protocol: `publish_folder` swaps whole folders by it",
     "geoseg/geo/partial.py": "the unfinished raster, which a RasterWriter publishes",
     "geoseg/geo/cog_options.py": "tries options on a small raster in memory or a scratch folder",
     "geoseg/geo/alpha.py": "a VRT in memory",
