@@ -123,7 +123,11 @@ def _compiled(
     core = openvino.Core()
     # Beside the quantised layers the others compute with what is fast.
     numbers = _HINTS.get(precision, "bf16" if has_bf16(torch.device("cpu")) else "f32")
-    settings = {"INFERENCE_PRECISION_HINT": numbers}
+    # It reads no OMP_NUM_THREADS: workers of a cluster on one machine would fight for processors.
+    settings = {
+        "INFERENCE_PRECISION_HINT": numbers,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
     processor = core.get_property("CPU", "FULL_DEVICE_NAME")
     seen = "" if calibration is None else digest(calibration.pixels, calibration.valid)
     key = cache_key(bundle, kind, precision, openvino.__version__, processor, numbers, seen)

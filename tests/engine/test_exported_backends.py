@@ -31,6 +31,7 @@ from geoseg.engine.probe import spread_windows
 from geoseg.engine.window_network import Units
 from geoseg.errors import ConfigError, WorkError
 from geoseg.geo.raster import Scene
+from geoseg.geo.workers import processors
 from geoseg.nn.models import SegmentationModel
 
 
@@ -114,6 +115,21 @@ def test_a_network_from_a_file_is_converted_once(make, monkeypatch):
     assert torch.equal(make(bundle, kind()).scores(pixels, valid), first)
     with pytest.raises(WorkError):  # another file
         make(replace(bundle, sha256="cd"), kind())
+
+
+def test_openvino_takes_the_threads_of_pytorch():
+    """Also where the network was compiled by a process that had others."""
+    pytest.importorskip("openvino")
+    bundle, before = replace(identity_bundle(), sha256="ab"), torch.get_num_threads()
+    found = []
+    try:
+        for count in (2, 1):
+            torch.set_num_threads(count)
+            model = OpenVinoBackend(bundle, kind(), "fp32")._request.get_compiled_model()
+            found.append(model.get_property("INFERENCE_NUM_THREADS"))
+    finally:
+        torch.set_num_threads(before)
+    assert found == [min(2, processors()), 1]
 
 
 def test_a_network_that_cannot_be_exported_is_told_in_one_line(make, monkeypatch):
