@@ -65,6 +65,7 @@ class Cluster:
         try:
             self._client = self._connect()
             self._check_versions()
+            self._client.subscribe_topic("all", self._hear)
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
@@ -219,6 +220,13 @@ class Cluster:
                 has = f"geoseg {version}" if isinstance(version, str) else "no geoseg"
                 problem = f"{worker} has {has}, this is geoseg {__version__}"
                 raise WorkError("--cluster", problem, f"Install geoseg {__version__} there")
+
+    def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        """Tell of a worker that was lost; Dask has its tasks done again."""
+        _, told = event
+        if told.get("action") == "remove-worker" and not self.ended.is_set():
+            text = "%s: lost the worker %s; what it was at is done again"
+            logger.warning(text, self.spec.text, told.get("worker"))
 
     def _dashboard(self) -> str:
         if self.spec.kind == "local" and self.spec.dashboard is None:

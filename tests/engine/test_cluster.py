@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -156,9 +157,12 @@ def test_scenes_are_the_same_bytes_as_without_workers(place, plain, cluster, tmp
         assert one.runtime == two.runtime
 
 
-def test_a_killed_worker_changes_nothing(place, plain, cluster, tmp_path):
-    found = run_and_kill(place, tmp_path, random.Random(0), 3.0)
+def test_a_killed_worker_changes_nothing(place, plain, cluster, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "geoseg"):
+        found = run_and_kill(place, tmp_path, random.Random(0), 3.0)
     assert found == [files(plain[0] / kind) for kind in "opu"]
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(r"local:2: lost the worker tls://127\.0\.0\.1:\d+; what it .*", told)
 
 
 @pytest.mark.long

@@ -1,0 +1,119 @@
+"""A scheduler that somebody else has started, and its workers: `--cluster tcp://host:port`."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+from distributed import Client
+
+from geoseg.engine.cluster import Cluster
+from geoseg.engine.cluster_spec import ClusterSpec
+from geoseg.errors import WorkError
+from geoseg.geo.legend import Legend
+from geoseg.nn.bundle import ModelBundle
+from geoseg.nn.card import ModelCard
+from geoseg.nn.models import ModelSpec, build_model
+from geoseg.nn.scaling import Scaling
+from geoseg.predict import PredictOptions, predict
+
+SECONDS = 120
+ABSENT = "raise ModuleNotFoundError(\"No module named 'geoseg'\", name='geoseg')\n"
+
+
+class Started:
+    """Dask's own commands as processes, a scheduler on loopback and its workers."""
+
+    def __init__(self, folder):
+        self.folder, self.processes = folder, []
+        self.file = folder / "scheduler.json"
+        words = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", self.file)
+        self._start("distributed.cli.dask_scheduler", *words)
+        until = time.monotonic() + SECONDS
+        while not self.file.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        self.address = json.loads(self.file.read_text())["address"]
+
+    def add_worker(self, **variables):
+        """Start one more, and wait until the scheduler knows it."""
+        words = ("--host", "127.0.0.1", "--nthreads", "1", "--no-nanny")
+        self._start("distributed.cli.dask_worker", self.address, *words, **variables)
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(len(self.processes) - 1, timeout=SECONDS)
+
+    def _start(self, module, *words, **variables):
+        self.processes.append(
+            subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", module, "--no-dashboard", *words],
+                cwd=self.folder,
+                env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+
+    def end(self):
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def started(tmp_path):
+    made = Started(tmp_path)
+    yield made
+    made.end()
+
+
+def make_files(folder):
+    pixels = np.random.default_rng(7).integers(1, 255, (3, 600, 90)).astype(np.uint8)
+    with rasterio.open(
+        folder / "scene.tif", "w", driver="GTiff", count=3, height=600, width=90, dtype="uint8",
+        nodata=0, crs="EPSG:32632", transform=Affine(0.5, 0, 5e5, 0, -0.5, 5e6),
+    ) as dataset:  # fmt: skip
+        dataset.write(pixels)
+    torch.manual_seed(0)
+    spec = ModelSpec(arch="linear", encoder="none", in_channels=3, classes=3)
+    card = ModelCard(
+        spec=spec, legend=Legend.of_values(range(3)).to_dict(), bands=("", "", ""), dtype="uint8",
+        scaling=Scaling(kind="divide", divisor=255), window=64, stride=32,
+    )  # fmt: skip
+    ModelBundle.of(build_model(spec).eval(), card).save(folder / "model.safetensors")
+    return folder / "scene.tif", folder / "model.safetensors"
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_runs(started, tmp_path):
+    """It is used and left running; then a worker joins that has no geoseg."""
+    words = make_files(tmp_path)
+    options = PredictOptions(precision="fp32", device="cpu", backend="torch")
+    started.add_worker()
+    predict(*words, tmp_path / "there.tif", replace(options, cluster=started.address))
+    predict(*words, tmp_path / "here.tif", options)
+    assert (tmp_path / "there.tif").read_bytes() == (tmp_path / "here.tif").read_bytes()
+    assert all(process.poll() is None for process in started.processes)
+
+    (tmp_path / "bare" / "geoseg").mkdir(parents=True)
+    (tmp_path / "bare" / "geoseg" / "__init__.py").write_text(ABSENT)
+    started.add_worker(PYTHONPATH=str(tmp_path / "bare"))
+    with (
+        pytest.raises(WorkError, match=r"tcp://127\.0\.0\.1:\d+ has no geoseg, this is geoseg"),
+        Cluster(ClusterSpec.parse(started.address)),
+    ):
+        raise AssertionError("a worker without geoseg was taken")
+
+
+def test_a_scheduler_without_workers(started, monkeypatch):
+    monkeypatch.setattr("geoseg.engine.cluster.WORKER_SECONDS", 0.2)
+    with (
+        pytest.raises(WorkError, match=r"tcp://127\.0\.0\.1:\d+: has no workers within 0 s"),
+        Cluster(ClusterSpec.parse(started.address)),
+    ):
+        raise AssertionError("a scheduler without workers was taken")
