@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, suppress
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 _MOST_PLACES = 256
 """Of a task: a scene with more is cut by several workers."""
+
+_one_task = threading.Lock()
+"""Of this worker at a time: all its threads share one folder from which relative paths lead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +125,7 @@ def cut_scene(order: TileOrder) -> list[Tally]:
     for folder in (root, order.folder):
         if not os.path.isdir(folder):
             raise WorkError(folder, "is not seen by a worker", "Let all workers see the same files")
-    with chdir(order.folder):
+    with _one_task, chdir(order.folder):
         return [order.cutter.cut(group) for group in order.groups]
 
 

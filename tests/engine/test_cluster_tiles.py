@@ -1,5 +1,7 @@
 """Tile sets cut by workers: the same files as by threads."""
 
+import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,8 +87,38 @@ def test_a_folder_that_workers_do_not_see_is_told(cluster, land):
 
 
 class _Cutter:
-    def __init__(self, root):
+    def __init__(self, root, cut=None):
         self.encoder = type("Encoder", (), {"root": root})
+        self.cut = cut
+
+
+def test_threads_of_a_worker_stay_in_the_folder_of_their_task(tmp_path):
+    """A second task that begins within the first one, and ends after it."""
+    second_began, first_ended = threading.Event(), threading.Event()
+    seen = []
+
+    def first(_):
+        other.start()
+        second_began.wait(0.2)  # in vain, where tasks come one after the other
+
+    def second(_):
+        second_began.set()
+        first_ended.wait(10)
+        seen.append(os.getcwd())
+
+    def task(cut):
+        cutter = _Cutter(tmp_path, cut)
+        cluster_tiles.cut_scene(
+            cluster_tiles.TileOrder(cutter=cutter, groups=[[]], folder=str(tmp_path))
+        )
+
+    before = os.getcwd()
+    other = threading.Thread(target=task, args=[second])
+    task(first)
+    first_ended.set()
+    other.join()
+    assert seen == [str(tmp_path)]
+    assert os.getcwd() == before
 
 
 def test_no_cluster_is_refused_at_once():
