@@ -25,6 +25,9 @@ _LONGEST_NAME = 10
 _HEADER, _RECORD_HEADER, _TABLE_HEADER = 100, 8, 32
 """Bytes at the beginning of a `.shp` or `.shx`, of each polygon in the `.shp`, and of a `.dbf`."""
 
+_LOOKED_AT = _RECORD_HEADER << 16
+"""Bytes of a `.shx` that are looked at at a time."""
+
 _STALE_INDEXES = (".sbn", ".sbx", ".qix", ".cpg", ".idm", ".ind")
 """Side files of a replaced Shapefile that would contradict the new one."""
 
@@ -98,13 +101,22 @@ def check_shapefile(made: Path, path: Path) -> None:
     shapes, index, table = (_opened(made.with_suffix(s)) for s in (".shp", ".shx", ".dbf"))
     if not (_is_whole(shapes) and _is_whole(index) and _is_whole_table(table)):
         raise _unreadable(path)
-    offsets, lengths = index[_HEADER:].view(">i4").reshape(-1, 2).T.astype(np.int64) * 2
-    if offsets.size and (offsets + lengths + _RECORD_HEADER).max() > shapes.size:
-        raise _unreadable(path)
+    for begin in range(_HEADER, index.size, _LOOKED_AT):
+        number = (begin - _HEADER) // _RECORD_HEADER + 1
+        if not _holds(shapes, index[begin : begin + _LOOKED_AT], number):
+            raise _unreadable(path)
+
+
+def _holds(shapes: NDArray[np.uint8], index: NDArray[np.uint8], number: int) -> bool:
+    """Whether polygons from a number on are where a piece of the index says."""
+    if index.size % _RECORD_HEADER:
+        return False
+    offsets, lengths = index.view(">i4").reshape(-1, 2).T.astype(np.int64) * 2
+    if offsets.min() < _HEADER or (offsets + lengths + _RECORD_HEADER).max() > shapes.size:
+        return False
     heads = shapes[offsets[:, None] + np.arange(_RECORD_HEADER)].view(">i4").reshape(-1, 2)
-    told = np.stack([np.arange(1, offsets.size + 1), lengths // 2], axis=1)
-    if not np.array_equal(heads, told):
-        raise _unreadable(path)
+    told = np.stack([np.arange(number, number + offsets.size), lengths // 2], axis=1)
+    return np.array_equal(heads, told)
 
 
 def _opened(path: Path) -> NDArray[np.uint8]:
