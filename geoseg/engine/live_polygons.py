@@ -30,7 +30,12 @@ class LivePolygons:
         self._thread.start()
         # Writing polygons changes Python's warning filters, which are of the whole process. Now
         # no other thread is at work that would change them, too, and put them back too late.
-        self._rows.wait_for_taker()
+        try:
+            self._rows.wait_for_taker()
+        except BaseException:  # an interrupt: nobody would ever tell the thread
+            self._rows.give_up()
+            self._thread.join()
+            raise
         return self
 
     def put(self, classes: npt.NDArray[Any], confidences: npt.NDArray[np.uint8]) -> None:
