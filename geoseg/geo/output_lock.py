@@ -147,8 +147,9 @@ def abandon() -> None:
     remove_all()
     for lock, _ in list(_held.values()):
         lock.remove()
-    for path in _wanted - _held.keys():
-        LockedFile.remove_dead(path)
+    for path in list(_wanted):
+        if path not in _held:
+            LockedFile.remove_dead(path)
 
 
 def _take(path: Path, output: str | Path) -> LockedFile:

@@ -286,7 +286,7 @@ def _swap_in_steps(temporary: Path, path: Path) -> None:
         if old.exists() and not path.exists():
             old.replace(path)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    remove_temporary_folder(old)
 
 
 def _move_content(temporary: Path, path: Path) -> None:
