@@ -152,8 +152,8 @@ class SceneRun:
     def _need(self) -> Need:
         """Bytes for a panel, with all that is in memory already."""
         job = self._job
-        told = {"polygons": job.targets.polygons is not None}
-        need = panel_need(job.views.scene, job.own, self.teams[0], self.profiles, **told)
+        scene, polygons = job.views.scene, job.targets.polygons is not None
+        need = panel_need(scene, job.own, self.teams[0], self.profiles, polygons=polygons)
         return replace(need, fixed=need.fixed + self._base_memory)
 
     def run(self, progress: Progress) -> Outcome:
