@@ -38,7 +38,7 @@ def main() -> int:
     """Resolve anew, and write both files."""
     words = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
     words += ["--report", "-", "--editable", f"{ROOT}[test]"]
-    done = subprocess.run(words, check=True, capture_output=True, text=True)  # noqa: S603 - pip
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - pip
     write(json.loads(done.stdout))
     return 0
 
