@@ -281,7 +281,9 @@ class _Kept:
             self.runs.clear()
             self.opened = None  # two models need not have room beside each other
             ensemble = Ensemble([open_model(path) for path in order.bundles], order.options)
-            self.opened, self.key = (ensemble, Crew(ensemble, order.options)), key
+            # By what was found: what is not what the order tells of is opened anew next time.
+            self.key = order.bundles, ensemble.sha256, order.options
+            self.opened = ensemble, Crew(ensemble, order.options)
         return self.opened
 
 
