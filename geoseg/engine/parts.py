@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -131,9 +130,7 @@ def restore_parts(journal: Journal, job: SceneJob, groups: Sequence[Group]) -> l
             parts[place].restore(mark)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return None
-    height, width = job.own.grid.shape
-    is_whole = sum(map(_area, parts)) == height * width
-    return parts if is_whole and not _overlap(parts) else None
+    return parts if _make_whole(parts, job.own.grid.shape) else None
 
 
 def _restored(entry: object, job: SceneJob, groups: Sequence[Group]) -> Part:
@@ -144,16 +141,22 @@ def _restored(entry: object, job: SceneJob, groups: Sequence[Group]) -> Part:
     return make_part(job, groups, (top, bottom), (left, right))
 
 
-def _overlap(parts: Sequence[Part]) -> bool:
-    return any(
-        max(one.rows[0], two.rows[0]) < min(one.rows[1], two.rows[1])
-        and max(one.cols[0], two.cols[0]) < min(one.cols[1], two.cols[1])
-        for one, two in combinations(parts, 2)
-    )
+def _make_whole(parts: Sequence[Part], shape: tuple[int, int]) -> bool:
+    """Whether parts that begin at edges of blocks cover a raster, nothing twice.
 
-
-def _area(part: Part) -> int:
-    return (part.rows[1] - part.rows[0]) * (part.cols[1] - part.cols[0])
+    A cluster's run may have tens of thousands: they are not compared with each other.
+    """
+    height, width = shape
+    is_taken = np.zeros((-(-height // BLOCK), -(-width // BLOCK)), np.bool_)
+    area = 0
+    for part in parts:
+        (top, bottom), (left, right) = part.rows, part.cols
+        blocks = is_taken[top // BLOCK : -(-bottom // BLOCK), left // BLOCK : -(-right // BLOCK)]
+        if blocks.any():
+            return False
+        blocks[:] = True
+        area += (bottom - top) * (right - left)
+    return area == height * width
 
 
 def _counts(values: object) -> list[int]:

@@ -1,10 +1,12 @@
 """How far parts have come is told and restored, and never believed blindly."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from geoseg.engine.journal import Mark
-from geoseg.engine.parts import Part
+from geoseg.engine.parts import Part, restore_parts
 from geoseg.engine.pipeline import Counts
 
 
@@ -60,3 +62,24 @@ STATE = {"windows": [1, 2], "skipped": [0, 0], "pixels": {"0": 7}}
 def test_mark_that_makes_no_sense_is_refused(row, state):
     with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
         part().restore(Mark(region=0, row=row, state=state))
+
+
+WHOLE = [[0, 512, 0, 1024], [0, 512, 1024, 1300], [512, 900, 0, 512], [512, 900, 512, 1300]]
+
+
+@pytest.mark.parametrize(
+    ("parts", "fits"),
+    [
+        (WHOLE, True),
+        (WHOLE[:3], False),
+        ([*WHOLE, WHOLE[0]], False),
+        ([[0, 512, 0, 1024], *WHOLE[2:], [0, 512, 512, 1024]], False),  # one twice, one not at all
+        ([[0, 500, 0, 1300], [512, 900, 0, 1300]], False),  # rows 500 to 512 are in none
+    ],
+)
+def test_parts_that_do_not_make_the_whole_are_refused(parts, fits):
+    grid = SimpleNamespace(height=900, shape=(900, 1300))
+    views = SimpleNamespace(scene=SimpleNamespace(grid=grid))
+    job = SimpleNamespace(own=SimpleNamespace(grid=grid), views=views)
+    restored = restore_parts(SimpleNamespace(identity={"parts": parts}, marks={}), job, [])
+    assert (restored is not None) == fits
