@@ -34,6 +34,7 @@ from geoseg.engine.scene_job import SceneJob
 from geoseg.engine.scene_run import SceneRun
 from geoseg.engine.settings import mark_of
 from geoseg.engine.sink import Sink
+from geoseg.errors import WorkError
 from geoseg.geo.cog import BLOCK
 from geoseg.geo.remote import is_remote
 from geoseg.progress import Task
@@ -111,16 +112,29 @@ class ClusterRun(SceneRun):
             task.advance(chunk.height)
 
         left = [(place, part) for place, part in enumerate(parts) if not part.is_done]
-        chunks = [chunk for place, part in left for chunk in self._chunks(place, part, len(left))]
+        cutting, is_enough = self._cutting(), len(left) >= self._cluster.workers
+        chunks = [
+            chunk
+            for place, part in left
+            for chunk in self._chunks(place, part, cutting, is_enough=is_enough)
+        ]
         ChunkFlow(self._cluster, self._job.own.path, submit, take).run(chunks)
 
-    def _chunks(self, place: int, part: Part, parts: int) -> Iterator[Chunk]:
-        """What is left of a part: one chunk, or several where another run has cut it large."""
-        cutting, height = self._cutting(), part.rows[1] - part.row
-        width = part.cols[1] - part.cols[0]
+    def _chunks(
+        self, place: int, part: Part, cutting: Cutting, *, is_enough: bool
+    ) -> Iterator[Chunk]:
+        """What is left of a part: one chunk, or several where another run has cut it large.
+
+        Args:
+            place: Of the part.
+            part: What is partly done.
+            cutting: What a cut costs.
+            is_enough: Whether there is a part for each worker.
+        """
+        height, width = part.rows[1] - part.row, part.cols[1] - part.cols[0]
         is_small = height * width * cutting.bytes_per_pixel <= CHUNK_BYTES
         step = height
-        if not (is_small and parts >= self._cluster.workers) and self._options.mode != "resize":
+        if not (is_small and is_enough) and self._options.mode != "resize":
             step = -(-chunk_rows((height, width), cutting, cols=1) // BLOCK) * BLOCK
         begun = part.row > part.rows[0]
         for top in range(part.row, part.rows[1], step):
@@ -157,7 +171,12 @@ class ClusterRun(SceneRun):
 
     def _settle(self, runtimes: object, measure: bool) -> Settled:  # noqa: FBT001 - a callback
         task = partial(settle, measure=measure)
-        settled = self._cluster.call(task, self._order, runtimes, priority=self._priority)
+        try:
+            settled = self._cluster.call(task, self._order, runtimes, priority=self._priority)
+        except MemoryError as error:
+            problem = "a worker has no memory for the model"
+            cure = "Give the workers more memory, or start fewer"
+            raise WorkError(self._job.own.path, problem, cure) from error
         assert isinstance(settled, Settled)
         self._cluster.tell(settled.messages)
         return settled
