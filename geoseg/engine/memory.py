@@ -29,7 +29,7 @@ _ENCODING = 10
 _RESAMPLING = 5
 """Copies of a row's scores while it is brought to another grid."""
 
-_POLYGONS = 256 << 20
+_POLYGONS = 192 << 20
 """Bytes that the libraries of polygons take, and batches of them; measured."""
 
 _POLYGON_COLUMN = 12_000
