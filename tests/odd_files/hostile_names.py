@@ -42,7 +42,8 @@ def still_there(folder):
     """The layer and its two rows, as they were."""
     base = sqlite3.connect(folder / "odd.gpkg")
     assert base.execute("SELECT table_name FROM gpkg_contents").fetchall() == [(LAYER,)]
-    assert base.execute("SELECT count(*) FROM {}".format('"' + LAYER.replace('"', '""') + '"'))
+    layer = '"' + LAYER.replace('"', '""') + '"'
+    assert base.execute(f"SELECT count(*) FROM {layer}").fetchone() == (2,)
     base.close()
 
 
