@@ -26,7 +26,7 @@ from geoseg.nn.config import parse_config
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 LABELS, LEGEND = SAMPLES / "labels.gpkg", SAMPLES / "legend.toml"
 SIDE, METRES = 64, 0.5
-FIRST_STEPS, MORE_STEPS = 200, 150
+FIRST_STEPS, MORE_STEPS = 300, 300
 
 
 def squares_of(scene, corners):
