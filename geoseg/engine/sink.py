@@ -74,6 +74,8 @@ class Sink:
         self._thread = threading.Thread(target=self._run, name="geoseg-writer", daemon=True)
         self._stopped = threading.Event()
         self._saved = time.monotonic()
+        self._noted: dict[int, int] = {}
+        """The row up to which the journal tells of each part."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -146,12 +148,15 @@ class Sink:
         """Make what is written safe, and note it: in this order."""
         self._saved = time.monotonic()
         marks = [
-            part.mark(place) for place, part in enumerate(self._parts) if part.row > part.rows[0]
+            part.mark(place)
+            for place, part in enumerate(self._parts)
+            if part.row > self._noted.get(place, part.rows[0])
         ]
         if not marks:
             return
         checksums = [writer.checkpoint() for writer in self._writers]
         self._journal.add(marks, checksums)
+        self._noted.update({mark.region: mark.row for mark in marks})
         for writer in self._writers:
             writer.keep = True
         self._saved = time.monotonic()
