@@ -235,6 +235,7 @@ def test_a_tile_index_is_a_mosaic(tmp_path, picture, suffix):
         ("/etc/passwd", "outside its folder"),
         ("gone.tif", r"does not exist: gone\.tif"),
         ("https://e.org/x.tif", "give --allow-remote"),
+        ("/vsizip//home/me/x.zip/x.tif", "give --allow-remote"),
         ("", "row without a file"),
         ("note.tif", "is not a raster"),
     ],
@@ -243,6 +244,20 @@ def test_a_tile_index_names_its_own_folder_only(tmp_path, location, told):
     (tmp_path / "note.tif").write_text("a note")
     with pytest.raises(GeosegError, match=f"(?i){told}"):
         mosaic(index(tmp_path / "i.gti.gpkg", [location]), tmp_path / "m.vrt")
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/vsizip//home/me/x.zip/x.tif",
+        "/vsisubfile/0_9,/home/me/x.tif",
+        "/vsicurl?url=file:///x.tif",
+    ],
+)
+def test_leave_for_urls_is_none_for_other_files_of_this_machine(tmp_path, location):
+    made = index(tmp_path / "i.gti.gpkg", [location])
+    with pytest.raises(SceneError, match="no file of a server"):
+        mosaic(made, tmp_path / "m.vrt", MosaicOptions(allow_remote=True))
 
 
 def item(name, assets, **more):

@@ -10,6 +10,7 @@ from typing import Any
 from geoseg import __version__
 from geoseg.engine.ensemble import Ensemble, SceneViews
 from geoseg.engine.options import PredictOptions
+from geoseg.geo.remote import file_name
 
 RUN_TAG = "GEOSEG_RUN"
 """Tag of a raster that holds the mark of the settings it was made with."""
@@ -25,7 +26,7 @@ def settings_of(views: SceneViews, ensemble: Ensemble, options: PredictOptions) 
     settings = {
         "geoseg": __version__,
         "models": ensemble.sha256,
-        "scene": Path(scene.path).name,
+        "scene": file_name(scene.path),
         "shape": list(scene.grid.shape),
         "transform": list(scene.grid.transform)[:6],
         "crs": None if scene.grid.crs is None else scene.grid.crs.to_wkt(),
@@ -66,7 +67,7 @@ def tags_of(
         "GEOSEG_VERSION": __version__,
         "GEOSEG_MODEL": ensemble.name,
         "GEOSEG_MODEL_SHA256": ensemble.sha256,
-        "GEOSEG_SCENE": Path(views.scene.path).name,
+        "GEOSEG_SCENE": file_name(views.scene.path),
         "GEOSEG_WINDOW": _listing([layout.window for layout in layouts]),
         "GEOSEG_STRIDE": "resize" if resized else _listing([layout.stride for layout in layouts]),
         "GEOSEG_BLEND": "none" if resized else options.blend,

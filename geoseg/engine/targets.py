@@ -11,6 +11,7 @@ from geoseg.engine.options import PredictOptions
 from geoseg.errors import OutputError
 from geoseg.geo.outputs import check_output, check_output_folder
 from geoseg.geo.polygon_formats import polygon_driver
+from geoseg.geo.remote import file_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,7 @@ def _output_path(target: str | Path | None, scene: str, suffix: str, *, many: bo
             raise OutputError(path, "is one file, several scenes are given", "Name a folder")
         if not is_folder:
             check_output_folder(path)
-        return path / f"{Path(scene).stem}{suffix}"
+        return path / f"{Path(file_name(scene)).stem}{suffix}"
     if not path.parent.is_dir():
         check_output(path)
     return path

@@ -15,7 +15,7 @@ import pyogrio
 from geoseg.errors import ConfigError, SceneError
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.polygon_formats import quiet_ogr
-from geoseg.geo.remote import is_remote
+from geoseg.geo.remote import is_remote, is_served, vsi_path
 from geoseg.geo.stac_assets import Part, parts_of
 from geoseg.geo.vector import read_features
 
@@ -161,6 +161,9 @@ def _named(path: str, name: str, leave: Leave) -> str:
         if not leave.allow_remote:
             cure = "Give --allow-remote if you know where it comes from"
             raise SceneError(path, f"names a remote file, {name}", cure)
+        if not leave.trust and not is_served(vsi_path(name)):
+            cure = "Give --trust-vrt if you know where it comes from"
+            raise SceneError(path, f"names what is no file of a server: {name}", cure)
         return name
     folder = Path(path).resolve().parent
     try:

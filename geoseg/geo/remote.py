@@ -6,9 +6,11 @@ early it takes for the end of the file, and keeps it: only a new handle that kee
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TypeVar
 
 import rasterio
@@ -39,6 +41,8 @@ _FILE_SYSTEMS = {
     "az": "/vsiaz/",
 }
 
+_SERVED = re.compile(r"(/vsicurl/https?://|/vsi(s3|gs|az)/|https?://)[^?\s]\S*", re.IGNORECASE)
+
 _PAUSES = (0.0, 0.5, 2.0)
 """Seconds before reading again; before the first time only the handle is made anew."""
 
@@ -61,12 +65,26 @@ def vsi_path(path: str) -> str:
         SceneError: If it is none that GDAL's network file systems read.
     """
     scheme, mark, rest = path.partition("://")
-    if not mark:
+    if not mark or path.startswith("/vsi"):
         return path
     if scheme.lower() not in _FILE_SYSTEMS:
         known = ", ".join(f"{name}://" for name in _FILE_SYSTEMS)
         raise SceneError(path, "is at a URL of another kind", f"Give one of {known}")
     return _FILE_SYSTEMS[scheme.lower()] + rest
+
+
+def is_served(path: str) -> bool:
+    """Whether GDAL's name of a file leads to a server, and by no chain of file systems back here.
+
+    Args:
+        path: As `vsi_path` gives it, or a URL of HTTP.
+    """
+    return _SERVED.fullmatch(path) is not None
+
+
+def file_name(path: str) -> str:
+    """Name of a file without its folders; of one at a URL also without its query, often a key."""
+    return Path(path.partition("?")[0] if "://" in path else path).name
 
 
 def set_remote_defaults() -> None:

@@ -7,13 +7,13 @@ regard to case, and an attribute for an element of that name; so does this check
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 from geoseg.errors import SceneError
+from geoseg.geo.remote import is_served
 from geoseg.geo.side_files import CURE, IMAGE_MARKS, check_side_files, head_of
 
 MAX_BYTES = 64 << 20
@@ -34,9 +34,6 @@ _PLAIN_KINDS = {"vrtwarpeddataset", "vrtpansharpeneddataset", "vrtwarpedrasterba
     "vrtderivedrasterband",
     "vrtpansharpenedrasterband",
 }
-_URL = re.compile(r"(/vsicurl/https?://|/vsi(s3|gs|az)/|https?://)[^?\s]\S*", re.IGNORECASE)
-"""Sources that `allow_remote` lets pass: files of servers, but no chain of virtual file systems."""
-
 _REMOTE_CURE = "Give --allow-remote, or --trust-vrt, if you know where it comes from"
 _REMOTE_MARKS = ("://", "/vsi", "\\\\")
 
@@ -121,7 +118,7 @@ def _is_allowed_url(vrt: Path, element: ElementTree.Element, *, allow: bool) -> 
     """
     name = (element.text or "").strip()
     relative = {_plain(key): value.strip() for key, value in element.attrib.items()}
-    is_url = _URL.fullmatch(name) is not None and relative.get("relativetovrt", "0") == "0"
+    is_url = is_served(name) and relative.get("relativetovrt", "0") == "0"
     if is_url and not allow:
         raise SceneError(vrt, f"has a source that is not a plain file: {name}", _REMOTE_CURE)
     return is_url

@@ -167,3 +167,19 @@ def test_every_thread_has_the_settings_of_the_user_or_else_ours(server, root):
     total = Scene.open(root / "bucket" / "scene.tif").read().data.sum()
     assert done.stdout.splitlines() == [str(total), " ".join({**DEFAULTS, **own}.values())]
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("folder/what?.tif", "what?.tif"),
+        ("https://e.org/b/scene.tif?X-Amz-Credential=A%2FB&X-Amz-Signature=0a/9.b", "scene.tif"),
+        ("s3://bucket/folder/scene.tif", "scene.tif"),
+    ],
+)
+def test_keys_in_a_url_are_no_part_of_a_name(path, name):
+    assert remote.file_name(path) == name
+
+
+def test_paths_of_gdal_are_its_own():
+    assert remote.vsi_path("/vsicurl/https://e.org/x.tif") == "/vsicurl/https://e.org/x.tif"
