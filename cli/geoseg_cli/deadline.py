@@ -7,7 +7,7 @@ a thread watches too, and ends the process itself where that takes too long.
 
 from __future__ import annotations
 
-import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -68,6 +68,8 @@ def leave_nothing() -> None:
     """
     for child in multiprocessing.active_children():
         child.kill()
+    # Else a helper of Python's tells on stderr of semaphores, when the process ends at once.
+    multiprocessing.util._run_finalizers(0)  # noqa: SLF001 - there is no other way to it
     lock = sys.modules.get("geoseg.geo.output_lock")
     if lock is not None:  # else nothing is being written
         lock.abandon()

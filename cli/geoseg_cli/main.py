@@ -8,7 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from itertools import pairwise
 from types import FrameType
@@ -96,7 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is not None:
         return _run(arguments)
-    words = sys.argv[1:]
+    words, code = sys.argv[1:], TERMINATED
+    if "--debug" not in words and not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        sys.warnoptions.append("ignore")  # for processes that Python starts, as they read it
     try:
         signal.signal(signal.SIGINT, _interrupt)
         end_in_time((_terminate, _interrupt, _ignore))
@@ -107,6 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         _ignore_signals()
         leave_nothing()
+        if _received:
+            _leave(code)
     return code
 
 
@@ -255,6 +260,14 @@ def _ignore_signals() -> None:
 
 def _ignore(number: int, frame: FrameType | None) -> None:
     """Go on ending; unlike SIG_IGN it lets the deadline see the signal."""
+
+
+def _leave(code: int) -> NoReturn:
+    """End here: the interpreter takes libraries down in order, which may take it seconds."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _silence_stdout() -> None:

@@ -66,17 +66,29 @@ def test_what_cannot_be_is_told_in_one_line(place, capsys, words, code, text):
     assert not (place / "out.tif").exists()
 
 
+def test_a_gpu_that_is_not_there_is_told_before_anything_starts(place, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    words = "predict scene.tif -m model.safetensors -o out.tif --device cuda --cluster local:1"
+    assert main(words.split()) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Error: --device: ")
+    assert told.count("\n") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes as Linux tells them")
-def test_a_signal_ends_all_processes(place):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_all_processes(place, number, code):
+    """Long before the deadline would end them, which interpreters that end do not hear."""
     process = start(place, f"{PREDICT} --cluster local:2")
     until = time.monotonic() + 120
     while len(workers := children(process.pid)) < 3 and time.monotonic() < until:
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 143, out + err
-    assert "Traceback" not in err
+    assert process.returncode == code, out + err
+    told = err.replace("local:2: 2 workers\n", "").strip()
+    assert told == ("Error: interrupted" if number == signal.SIGINT else "")
     until = time.monotonic() + 30
     while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < until:
         time.sleep(0.05)

@@ -3,7 +3,7 @@
 import pytest
 
 from geoseg.engine.cluster_spec import ClusterSpec
-from geoseg.engine.cluster_start import slurm_options
+from geoseg.engine.cluster_start import slurm_options, start_local
 from geoseg.errors import ConfigError
 
 
@@ -31,6 +31,15 @@ def test_schedulers(text):
 def test_anything_else_is_refused(text):
     with pytest.raises(ConfigError, match="--cluster"):
         ClusterSpec.parse(text)
+
+
+def test_more_workers_than_gpus_are_refused():
+    with (
+        pytest.raises(ConfigError, match="local:4 asks for 4 GPUs, 2 are there") as refused,
+        start_local(ClusterSpec.parse("local:4"), 2),
+    ):
+        raise AssertionError("workers were started")
+    assert "Give local:2" in str(refused.value)
 
 
 def test_jobs_of_slurm():
