@@ -240,7 +240,7 @@ class ClusterEndedError(BaseException):
 
 def _need_dask(spec: ClusterSpec) -> None:
     wanted = {"distributed": "geoseg[cluster]"}
-    if spec.kind == "local":
+    if spec.kind != "scheduler":
         wanted["cryptography"] = "geoseg[cluster]"
     if spec.kind == "slurm":
         wanted["dask_jobqueue"] = "dask-jobqueue"
