@@ -76,12 +76,11 @@ def connect(address: str | Address, seconds: float) -> Iterator[Client]:
             "no scheduler can be reached there",
             "Check the address, and that dask scheduler runs there",
         ) from error
-    try:
-        yield client
-    finally:
-        where.end()
-        with suppress(Exception):
-            client.close(timeout=_END_SECONDS)
+    with _closing(client):
+        try:
+            yield client
+        finally:
+            where.end()
 
 
 @contextmanager
@@ -128,7 +127,6 @@ def start_local(spec: ClusterSpec, gpus: int) -> Iterator[Address]:
             "dashboard_address": dashboard,
         },
     }
-    cluster: SpecCluster | None = None
     try:
         with _quiet_config():
             cluster = SpecCluster(
@@ -137,14 +135,15 @@ def start_local(spec: ClusterSpec, gpus: int) -> Iterator[Address]:
                 security=security,
                 silence_logs=logging.CRITICAL + 1,
                 name="geoseg",
+                shutdown_on_close=False,  # else it is waited for when the interpreter ends
             )
         silence()
-        yield Address(cluster.scheduler_address, security, partial(_kill, cluster))
+        with _closing(cluster):
+            try:
+                yield Address(cluster.scheduler_address, security, partial(_kill, cluster))
+            finally:
+                _kill(cluster)
     finally:
-        if cluster is not None:
-            _kill(cluster)
-            with suppress(Exception):
-                cluster.close(timeout=_END_SECONDS)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -220,6 +219,20 @@ def _quiet_config() -> AbstractContextManager[object]:
         }
     )
     return settings
+
+
+@contextmanager
+def _closing(what: Client | SpecCluster) -> Iterator[None]:
+    """Close a part of Dask in the end; after a signal it is told to, but not waited for."""
+    seconds = _END_SECONDS
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        seconds = 0.0
+        raise
+    finally:
+        with suppress(Exception):
+            what.close(timeout=seconds)
 
 
 def _kill(cluster: SpecCluster) -> None:
