@@ -68,8 +68,8 @@ def leave_nothing() -> None:
     """
     for child in multiprocessing.active_children():
         child.kill()
-    # Else a helper of Python's tells on stderr of semaphores, when the process ends at once.
-    multiprocessing.util._run_finalizers(0)  # noqa: SLF001 - there is no other way to it
+    # Semaphores of ended workers, too, when the process ends at once; Python offers no other way.
+    multiprocessing.util._run_finalizers(0)  # type: ignore[attr-defined]  # noqa: SLF001
     lock = sys.modules.get("geoseg.geo.output_lock")
     if lock is not None:  # else nothing is being written
         lock.abandon()
