@@ -59,6 +59,9 @@ class Cluster:
         """Set when whoever waits for a task shall give up."""
         self._stack = ExitStack()
         self._told: set[str] = set()
+        self._here = 1
+        self._taken = 0
+        self._free = threading.Condition()
 
     def __enter__(self) -> Self:
         _need_dask(self.spec)
@@ -69,7 +72,7 @@ class Cluster:
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
-        self._slots = threading.BoundedSemaphore(AHEAD * self.workers)
+        self._here = self.workers
         logger.info("%s: %d workers%s", self.spec.text, self.workers, self._dashboard())
         return self
 
@@ -112,15 +115,20 @@ class Cluster:
             WorkError: If the cluster was lost while waiting.
             ClusterEndedError: If the work was stopped.
         """
-        while not self._slots.acquire(timeout=_LOOK_SECONDS if wait else 0):
-            if not wait:
-                return False
-            self.check()
+        with self._free:
+            while self._taken >= AHEAD * max(self._here, 1):
+                if not wait:
+                    return False
+                self._free.wait(_LOOK_SECONDS)
+                self.check()
+            self._taken += 1
         return True
 
     def give_slot(self) -> None:
         """Give it back, once what the task gave has left the memory."""
-        self._slots.release()
+        with self._free:
+            self._taken -= 1
+            self._free.notify()
 
     def check(self) -> None:
         """See whether there is any use in waiting.
@@ -222,9 +230,16 @@ class Cluster:
                 raise WorkError("--cluster", problem, f"Install geoseg {__version__} there")
 
     def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        """Tell of a worker that was lost; Dask has its tasks done again."""
+        """Count workers that come to a running scheduler, and go; tell of one that was lost.
+
+        Dask has the tasks of a lost one done again.
+        """
         _, told = event
-        if told.get("action") == "remove-worker" and not self.ended.is_set():
+        change = {"add-worker": 1, "remove-worker": -1}.get(told.get("action", ""), 0)
+        if self.spec.workers is None:
+            with self._free:
+                self._here += change
+        if change < 0 and not self.ended.is_set():
             text = "%s: lost the worker %s; what it was at is done again"
             logger.warning(text, self.spec.text, told.get("worker"))
 

@@ -14,7 +14,7 @@ import torch
 from affine import Affine
 from distributed import Client
 
-from geoseg.engine.cluster import Cluster
+from geoseg.engine.cluster import AHEAD, Cluster
 from geoseg.engine.cluster_spec import ClusterSpec
 from geoseg.errors import WorkError
 from geoseg.geo.legend import Legend
@@ -117,3 +117,19 @@ def test_a_scheduler_without_workers(started, monkeypatch):
         Cluster(ClusterSpec.parse(started.address)),
     ):
         raise AssertionError("a scheduler without workers was taken")
+
+
+def test_workers_that_come_later_get_tasks_too():
+    cluster = Cluster(ClusterSpec.parse("tcp://127.0.0.1:1"))
+
+    def taken():
+        return sum(cluster.take_slot(wait=False) for _ in range(10))
+
+    assert taken() == AHEAD
+    cluster._hear((0.0, {"action": "add-worker", "worker": "tcp://127.0.0.1:2"}))
+    assert taken() == AHEAD
+    cluster._hear((0.0, {"action": "remove-worker", "worker": "tcp://127.0.0.1:2"}))
+    assert taken() == 0
+    for _ in range(AHEAD + 1):
+        cluster.give_slot()
+    assert taken() == 1
