@@ -23,6 +23,11 @@ _ROOT_LEVEL = logging.root.level
 """Taken here: a fixture of a module may have changed it before the first of its tests."""
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with real scenes: one of them takes minutes, for which a process would be waited."""
+    items.sort(key=lambda item: item.get_closest_marker("realdata") is None)
+
+
 @pytest.fixture(autouse=True)
 def _own_logging():
     """Undo what a command set up for its own process: `caplog` listens at the root."""
