@@ -27,9 +27,11 @@ def server(tmp_path, make_scene, monkeypatch):
     data[:, 40:80, 100:180] = 0
     make_scene(data, nodata=0, **BLOCKS)
     monkeypatch.setattr(remote, "_PAUSES", (0.0, 0.01))
-    monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.01")
-    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "2")
-    with serve(tmp_path) as server:
+    quick = {"GDAL_HTTP_RETRY_DELAY": "0.01", "GDAL_HTTP_MAX_RETRY": "2"}
+    for key, value in quick.items():
+        monkeypatch.setenv(key, value)
+    # What an earlier test has set for this thread would go before the environment.
+    with rasterio.Env(**quick), serve(tmp_path) as server:
         yield server
 
 

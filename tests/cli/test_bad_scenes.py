@@ -86,9 +86,9 @@ def test_cut_in_the_classes(refuse, place, job):
 def test_cut_where_no_look_was_taken(refuse, make_scene):
     """The first look reads samples; the end is missed only when the rows before are written."""
     cut(make_scene((3, 600, 20), "cut.tif"), 0.97)
-    more = " --probabilities p.tif --polygons p.gpkg"
+    more = " -q --probabilities p.tif --polygons p.gpkg"  # the first polygons are told to compile
     refuse(PREDICT.format("cut.tif") + more, "cut.tif: cannot be read", cure="restore it")
-    in_folders = "predict cut.tif -m model.safetensors -o a/b --probabilities c --polygons d"
+    in_folders = "predict cut.tif -m model.safetensors -q -o a/b --probabilities c --polygons d"
     refuse(in_folders, "cut.tif: cannot be read", cure="restore it")
 
 

@@ -159,7 +159,10 @@ def test_scenes_are_the_same_bytes_as_without_workers(place, plain, cluster, tmp
 
 def test_a_killed_worker_changes_nothing(place, plain, cluster, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "geoseg"):
-        found = run_and_kill(place, tmp_path, random.Random(0), 3.0)
+        found = run_and_kill(place, tmp_path, random.Random(0), 1.0)
+        until = time.monotonic() + 30  # it is heard of by another thread, maybe after the end
+        while not caplog.records and time.monotonic() < until:
+            time.sleep(0.05)
     assert found == [files(plain[0] / kind) for kind in "opu"]
     (told,) = [record.getMessage() for record in caplog.records]
     assert re.fullmatch(r"local:2: lost the worker tls://127\.0\.0\.1:\d+; what it .*", told)
