@@ -9,6 +9,8 @@ Nothing here needs PyTorch, so that `tile` can use it as well.
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import importlib.util
 import logging
 import pkgutil
@@ -140,7 +142,7 @@ class Cluster:
         if self.ended.is_set():
             raise ClusterEndedError
         if self._client.status != "running":
-            raise WorkError(self.spec.text, "its scheduler is gone", "Start it, and --resume")
+            raise self._lost()
 
     def call(
         self, function: Callable[..., object], *arguments: object, priority: int = 0
@@ -167,14 +169,18 @@ class Cluster:
         Raises:
             GeosegError: As the task did.
             MemoryError: If a worker had not enough.
-            WorkError: If something else went wrong.
+            WorkError: If something else went wrong, or the scheduler is lost meanwhile.
+            ClusterEndedError: If the work was stopped meanwhile.
         """
         from distributed import KilledWorker
 
         try:
-            result: object = future.result()
+            result = self._fetch(future)
         except (GeosegError, MemoryError):
             raise
+        except concurrent.futures.CancelledError as error:
+            # Of a lost connection, even if another scheduler has answered there since.
+            raise self._lost() from error
         except KilledWorker as error:
             problem = "one task ended every worker that it was given to"
             cure = "See the workers' logs; give each more memory, or start fewer"
@@ -197,6 +203,23 @@ class Cluster:
             if text not in self._told:
                 self._told.add(text)
                 logger.log(level, "%s", text)
+
+    def _fetch(self, future: Future) -> object:
+        """What a task gave, brought here as long as there is any use in waiting."""
+        loop = self._client.loop.asyncio_loop
+        gathered = self._client.gather(future, asynchronous=True)
+        answer: concurrent.futures.Future[object]
+        answer = asyncio.run_coroutine_threadsafe(gathered, loop)
+        try:
+            while not concurrent.futures.wait([answer], _LOOK_SECONDS).done:
+                self.check()
+        except BaseException:
+            answer.cancel()
+            raise
+        return answer.result()
+
+    def _lost(self) -> WorkError:
+        return WorkError(self.spec.text, "its scheduler is gone", "Start it, and --resume")
 
     def _connect(self) -> Client:
         from geoseg.engine.cluster_start import connect, silence, start_local, start_slurm

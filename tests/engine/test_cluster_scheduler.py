@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -16,6 +18,7 @@ from distributed import Client
 
 from geoseg.engine.cluster import AHEAD, Cluster
 from geoseg.engine.cluster_spec import ClusterSpec
+from geoseg.engine.cluster_start import connect
 from geoseg.errors import WorkError
 from geoseg.geo.legend import Legend
 from geoseg.nn.bundle import ModelBundle
@@ -117,6 +120,34 @@ def test_a_scheduler_without_workers(started, monkeypatch):
         Cluster(ClusterSpec.parse(started.address)),
     ):
         raise AssertionError("a scheduler without workers was taken")
+
+
+@pytest.mark.parametrize("moment", ["frozen", "killed"])
+def test_a_scheduler_that_is_lost_while_a_result_is_fetched(started, moment):
+    """Both for what was never done, and for what is frozen as it is handed over."""
+    cluster = Cluster(ClusterSpec.parse(started.address))
+    with connect(started.address, SECONDS) as client:
+        cluster._client = client
+        future, told = cluster.submit(len, "word"), []
+
+        def fetch():
+            try:
+                cluster.result(future)
+            except WorkError as error:
+                told.append(str(error))
+
+        thread = threading.Thread(target=fetch, daemon=True)
+        thread.start()
+        if moment == "frozen":
+            # What the client sees of a machine without power, in the end: no word, and no end.
+            os.kill(started.processes[0].pid, signal.SIGSTOP)
+            client.status = "connecting"
+        else:
+            started.processes[0].kill()
+        thread.join(SECONDS)
+        in_time = list(told)  # the end of the client ends all that waits
+        client.status = "running"
+    assert in_time == [f"{started.address}: its scheduler is gone. Start it, and --resume."]
 
 
 def test_workers_that_come_later_get_tasks_too():
