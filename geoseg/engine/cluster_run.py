@@ -16,6 +16,7 @@ from geoseg.engine.cluster import Cluster
 from geoseg.engine.cluster_chunks import CHUNK_BYTES, Cutting, chunk_rows, cut_chunks
 from geoseg.engine.cluster_crew import RemoteCrew
 from geoseg.engine.cluster_flow import ChunkFlow
+from geoseg.engine.cluster_reach import allowed_remote
 from geoseg.engine.cluster_worker import (
     Chunk,
     ChunkResult,
@@ -202,6 +203,7 @@ def order_of(job: SceneJob, ensemble: Ensemble, options: PredictOptions) -> Scen
         sha256=ensemble.sha256,
         stamp=job.own.stamp,
         mark=mark_of(job.settings),
+        remote=allowed_remote(),
     )
 
 

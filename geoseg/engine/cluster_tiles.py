@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from geoseg import __version__
 from geoseg.engine.cluster import Cluster
+from geoseg.engine.cluster_reach import allowed_remote, reaching
 from geoseg.engine.cluster_spec import ClusterSpec
 from geoseg.errors import WorkError
 from geoseg.geo.tile_plan import Place
@@ -44,6 +46,9 @@ class TileOrder:
 
     folder: str
     """From where relative paths lead to the scene and its labels."""
+
+    remote: str | None = None
+    """The one remote file that may be read; None for all."""
 
     version: str = __version__
     """Of geoseg."""
@@ -125,19 +130,19 @@ def cut_scene(order: TileOrder) -> list[Tally]:
     for folder in (root, order.folder):
         if not os.path.isdir(folder):
             raise WorkError(folder, "is not seen by a worker", "Let all workers see the same files")
-    with _one_task, chdir(order.folder):
+    with _one_task, chdir(order.folder), reaching(order.remote):
         return [order.cutter.cut(group) for group in order.groups]
 
 
 def _orders(pieces: Pieces) -> Iterator[TileOrder]:
-    folder = os.getcwd()
+    common = partial(TileOrder, folder=os.getcwd(), remote=allowed_remote())
     for _, of_scene in groupby(pieces, key=lambda piece: id(piece[0])):
         groups: list[list[Place]] = []
         cutter: SceneCutter | None = None
         for cutter, group in of_scene:
             groups.append(group)
             if sum(map(len, groups)) >= _MOST_PLACES:
-                yield TileOrder(cutter=cutter, groups=groups, folder=folder)
+                yield common(cutter=cutter, groups=groups)
                 groups = []
         if groups and cutter is not None:
-            yield TileOrder(cutter=cutter, groups=groups, folder=folder)
+            yield common(cutter=cutter, groups=groups)

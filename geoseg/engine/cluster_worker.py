@@ -20,6 +20,7 @@ import numpy.typing as npt
 from geoseg import __version__
 from geoseg.engine.area import hide_in
 from geoseg.engine.choose import Choice
+from geoseg.engine.cluster_reach import reaching
 from geoseg.engine.crew import Crew, describe
 from geoseg.engine.ensemble import Ensemble
 from geoseg.engine.memory import block_cache
@@ -65,6 +66,9 @@ class SceneOrder:
 
     mark: str
     """Of the settings; a worker that sees another scene or model gets another one."""
+
+    remote: str | None = None
+    """The one remote file that may be read; None for all."""
 
     version: str = __version__
     """Of geoseg."""
@@ -307,7 +311,8 @@ def _alone(
         logger.propagate = False
         logger.setLevel(logging.INFO)
         try:
-            yield messages, _kept.open(order)
+            with reaching(order.remote):
+                yield messages, _kept.open(order)
         except RuntimeError as error:
             # What torch raises where the processor has no memory; on a GPU batches are halved.
             if "allocate memory" not in str(error):

@@ -16,6 +16,7 @@ import pytest
 import rasterio
 import torch
 from affine import Affine
+from range_server import serve
 
 from geoseg.engine import cluster_chunks, cluster_worker
 from geoseg.engine.cluster import Cluster
@@ -23,6 +24,7 @@ from geoseg.engine.cluster_run import ClusterRun
 from geoseg.engine.cluster_spec import ClusterSpec
 from geoseg.errors import WorkError
 from geoseg.geo.legend import Legend
+from geoseg.mosaic import mosaic
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.card import ModelCard
 from geoseg.nn.models import ModelSpec, build_model
@@ -320,6 +322,28 @@ def test_errors_of_workers_arrive_as_they_are(place, cluster, tmp_path, monkeypa
     with pytest.raises(WorkError, match=r"scene\.tif: a worker sees another scene"):
         predict(*words, replace(FP32, cluster="local:2"))
     assert not (tmp_path / "o.tif").exists()
+
+
+def test_workers_ask_for_nothing_elsewhere_that_the_orders_may_not(
+    place, cluster, tmp_path, monkeypatch
+):
+    """A scene that names overviews at a URL, in a mosaic, whose files nobody has looked into."""
+    options = replace(FP32, cluster="local:2", mode="resize")
+    monkeypatch.setenv("CPL_VSIL_CURL_ALLOWED_FILENAME", "none")
+    asked = []
+    with serve(tmp_path) as server:
+        for name in ("forbidden", "allowed"):
+            inner, scene = write_scene(tmp_path / f"{name}.tif", (600, 200)), tmp_path / name
+            mosaic(inner, scene.with_suffix(".vrt"))
+            with rasterio.open(inner, "r+") as file:
+                overviews = f"/vsicurl/{server.fresh('none.tif')}"
+                file.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=overviews)
+            words = scene.with_suffix(".vrt"), place / "model.safetensors"
+            predict(*words, tmp_path / f"{name}_classes.tif", options)
+            asked.append(len(server.asked()[0]))
+            monkeypatch.delenv("CPL_VSIL_CURL_ALLOWED_FILENAME", raising=False)
+    assert asked[0] == 0
+    assert asked[1] > 0, "the scene names nothing that a worker would ask for"
 
 
 def test_a_worker_of_another_version_is_named(place, started, monkeypatch):

@@ -121,6 +121,18 @@ def test_threads_of_a_worker_stay_in_the_folder_of_their_task(tmp_path):
     assert os.getcwd() == before
 
 
+def test_a_worker_may_ask_for_no_more_than_whoever_gave_the_order(tmp_path, monkeypatch):
+    asked = "CPL_VSIL_CURL_ALLOWED_FILENAME"
+    monkeypatch.setenv(asked, "none")
+    seen = []
+    cutter = _Cutter(tmp_path, lambda _: seen.append(os.environ.get(asked)))
+    (order,) = cluster_tiles._orders([(cutter, [])])
+    monkeypatch.delenv(asked)
+    cluster_tiles.cut_scene(order)
+    assert seen == ["none"]
+    assert asked not in os.environ
+
+
 def test_no_cluster_is_refused_at_once():
     with pytest.raises(ConfigError, match="is no cluster"):
         TileOptions(cluster="moon:3")
