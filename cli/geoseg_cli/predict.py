@@ -209,6 +209,10 @@ def command(
     SCENE is a file, URL, glob, folder, or @list.txt. The class raster lies on the scene's own
     grid, with names and colours beside it; where there is no data it holds nodata.
     """
+    if cluster is not None:
+        from geoseg.engine.cluster_forks import TO_PREDICT, begin_to_import
+
+        begin_to_import(cluster, TO_PREDICT)  # while this process imports the same
     from geoseg.predict import PredictOptions, estimate, predict
 
     chosen = PredictOptions(

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 
 from geoseg.engine.cluster import Cluster
+from geoseg.engine.cluster_forks import TO_PREDICT, begin_to_import
 from geoseg.engine.cluster_run import ClusterRun
 from geoseg.engine.cluster_scenes import run_scenes
 from geoseg.engine.cluster_spec import ClusterSpec
@@ -48,6 +49,7 @@ def predict_on_cluster(
         WorkError: If scenes failed, once all others are done; or if the cluster is lost.
     """
     assert options.cluster is not None
+    begin_to_import(options.cluster, TO_PREDICT)
     spec = ClusterSpec.parse(options.cluster)
     with Cluster(spec, gpus=_gpus(spec, options)) as cluster:
 

@@ -16,6 +16,7 @@ from typing import Any
 import dask
 from distributed import Client, Nanny, Scheduler, Security, SpecCluster
 
+from geoseg.engine.cluster_forks import METHOD, THREAD_VARIABLES
 from geoseg.engine.cluster_spec import ClusterSpec
 from geoseg.engine.memory_size import format_size, parse_size
 from geoseg.errors import ConfigError, WorkError
@@ -23,11 +24,6 @@ from geoseg.geo.temporary import remove_temporary_folder, temporary_path
 from geoseg.geo.workers import processors
 
 _NOISY = ("distributed", "tornado", "bokeh", "asyncio")
-
-_THREAD_VARIABLES = (
-    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
-    *("NUMBA_NUM_THREADS", "GDAL_NUM_THREADS"),
-)
 
 _END_SECONDS = 0.5
 """For which the threads of Dask in this process are waited for in the end."""
@@ -191,7 +187,7 @@ def slurm_options(spec: ClusterSpec) -> dict[str, Any]:
         "memory": format_size(memory),
         "job_extra_directives": extra,
         "job_script_prologue": [
-            *(f"export {name}={cores}" for name in _THREAD_VARIABLES),
+            *(f"export {name}={cores}" for name in THREAD_VARIABLES),
             "export DASK_DISTRIBUTED__WORKER__PRELOAD=geoseg.engine.cluster_preload",
         ],
         "local_directory": None,
@@ -200,7 +196,7 @@ def slurm_options(spec: ClusterSpec) -> dict[str, Any]:
 
 def _environment(threads: int, place: int, gpus: int) -> dict[str, str]:
     """Of a worker: its share of the processors, and a GPU of its own."""
-    variables = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
     if gpus > 0:
         seen = os.environ.get("CUDA_VISIBLE_DEVICES")
         names = seen.split(",") if seen else [str(index) for index in range(gpus)]
@@ -213,7 +209,7 @@ def _quiet_config() -> AbstractContextManager[object]:
     settings: AbstractContextManager[object] = dask.config.set(
         {
             "logging": dict.fromkeys(_NOISY, "critical"),
-            "distributed.worker.multiprocessing-method": "spawn",
+            "distributed.worker.multiprocessing-method": METHOD,
             "distributed.scheduler.allowed-failures": 3,
             "distributed.admin.low-level-log-length": 0,
         }

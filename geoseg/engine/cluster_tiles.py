@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from geoseg import __version__
 from geoseg.engine.cluster import Cluster
+from geoseg.engine.cluster_forks import TO_CUT, begin_to_import
 from geoseg.engine.cluster_reach import allowed_remote, reaching
 from geoseg.engine.cluster_spec import ClusterSpec
 from geoseg.errors import WorkError
@@ -109,6 +110,7 @@ def cutting(cluster: str | None) -> Iterator[ClusterCutters | None]:
     if cluster is None:
         yield None
         return
+    begin_to_import(cluster, TO_CUT)
     with Cluster(ClusterSpec.parse(cluster)) as started:
         yield ClusterCutters(started)
 

@@ -27,11 +27,18 @@ class Tie:
 
 
 def _tie_to(parent: int) -> Tie:
-    # Source: prctl(2). Elsewhere the process looks for its parent once it has begun.
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     end_as_orphan(parent)
     return Tie()
+
+
+def die_with_parent() -> None:
+    """Have Linux kill this process when the thread that started it ends; see prctl(2).
+
+    Elsewhere nothing happens: a process has to look for its parent once it has begun.
+    """
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
 
 def end_as_orphan(parent: int) -> None:
