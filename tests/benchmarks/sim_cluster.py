@@ -6,11 +6,11 @@ Usage: python tests/benchmarks/sim_cluster.py [--dealt 5000] [--workers 4] [--ch
 
 First Dask's real scheduler deals (`--dealt`) chunks of a network that takes 1 ms, two at a time for
 each worker as geoseg does; and up to 5000 of them many at a time, and all at once; each in a
-process of its own. It is told what they take of a processor and of memory. That goes into a simulation of `--chunks` such chunks for 1
-to 1000 workers. Then a real network, reading and writing are measured on this machine. Last, these
-figures go into a model of a scene of 10^6 x 10^6 pixels (see docs/scale.md) and a simulation of its
-events, for several sizes of chunks. `--skip` leaves a part out; `--schedule` is then what the
-scheduler takes for a chunk.
+process of its own. It is told what they take of a processor and of memory. That goes into a
+simulation of `--chunks` such chunks for 1 to 1000 workers. Then a real network, reading and writing
+are measured on this machine. Last, these figures go into a model of a scene of 10^6 x 10^6 pixels
+(see docs/scale.md) and a simulation of its events, for several sizes of chunks. `--skip` leaves a
+part out; `--schedule` is then what the scheduler takes for a chunk.
 """
 
 from __future__ import annotations
