@@ -55,8 +55,8 @@ class Rows:
     first: int
     """The first of them."""
 
-    data: Tensor
-    """(bands, rows, width), raw, on the device of the network."""
+    data: Tensor | None
+    """(bands, rows, width), raw, on the device of the network; None where nothing is valid."""
 
     valid: npt.NDArray[np.bool_]
     """(rows, width)."""
@@ -159,6 +159,8 @@ def _upload(
     device: torch.device,
     stream: torch.cuda.Stream | None,
 ) -> Rows:
+    if not valid.any():  # no network ever looks at these values
+        return Rows(first, None, valid)
     host = torch.from_numpy(np.ascontiguousarray(data))
     if stream is None:
         return Rows(first, host, valid)
@@ -212,8 +214,9 @@ class Strip:
         self._height = height
         self._first = extent.rows[0]  # the row at `_start` of the buffer
         self._start = self._end = 0
-        self._data: Tensor | None = None
+        self._data: Tensor | None = None  # what is not valid has any values
         self._valid = np.empty((0, extent.width), dtype=np.bool_)
+        self._has_data = np.empty(0, dtype=np.bool_)  # rows with a valid pixel
 
     def advance(self, row: int, size: int) -> None:
         """Bring `size` rows from `row` on into memory; rows above are forgotten."""
@@ -221,6 +224,10 @@ class Strip:
         self._first = row
         while self._end - self._start < size:
             self._append(next(self._source))
+
+    def has_data(self, size: int) -> bool:
+        """Whether anything is valid in the rows last advanced to."""
+        return bool(self._has_data[self._start : self._start + size].any())
 
     def pixels(self, col: int, size: int) -> Tensor:
         """View of the values (bands, size, size) of the rows last advanced to."""
@@ -234,37 +241,44 @@ class Strip:
         return self._valid[self._start : self._start + size, left : left + size]
 
     def _append(self, rows: Rows) -> None:
-        data = self._reserve(rows)
-        if rows.uploaded is not None:
-            stream = torch.cuda.current_stream(rows.data.device)
-            stream.wait_event(rows.uploaded)
-            rows.data.record_stream(stream)
-        end = self._end + rows.valid.shape[0]
-        data[:, self._end : end] = rows.data
+        self._reserve(len(rows.valid))
+        end = self._end + len(rows.valid)
+        if rows.data is not None:
+            self._copy(rows.data, rows.uploaded)
         self._valid[self._end : end] = rows.valid
+        self._has_data[self._end : end] = rows.data is not None
         self._end = end
 
-    def _reserve(self, rows: Rows) -> Tensor:
-        """The buffer with room for `rows`: what is forgotten makes room, seldom and at once."""
-        count, width = rows.valid.shape
-        if self._data is not None and self._end + count <= self._data.shape[1]:
-            return self._data
-        kept = self._end - self._start
+    def _copy(self, data: Tensor, uploaded: torch.cuda.Event | None) -> None:
+        """Put values (bands, rows, width) behind those that are there."""
+        if uploaded is not None:
+            stream = torch.cuda.current_stream(data.device)
+            stream.wait_event(uploaded)
+            data.record_stream(stream)
+        if self._data is None:
+            self._data = data.new_empty((len(data), *self._valid.shape))
+        self._data[:, self._end : self._end + data.shape[1]] = data
+
+    def _reserve(self, count: int) -> None:
+        """Have room for `count` rows: what is forgotten makes room, seldom and at once."""
+        if self._end + count <= len(self._valid):
+            return
+        kept, width = self._end - self._start, self._valid.shape[1]
         old, old_valid, shift = self._data, self._valid, self._start
+        self._has_data[:kept] = self._has_data[self._start : self._end].copy()
         capacity = max(buffer_rows(self._height, count), kept + count)
-        if old is None or old.shape[1] < capacity:
-            self._data = rows.data.new_empty((rows.data.shape[0], capacity, width))
+        if len(old_valid) < capacity:
             self._valid = np.empty((capacity, width), dtype=np.bool_)
+            self._has_data = np.resize(self._has_data, capacity)
+            self._data = None if old is None else old.new_empty((len(old), capacity, width))
             shift = max(kept, 1)
-        assert self._data is not None
-        if old is not None:
-            for place in range(0, kept, shift):  # in pieces whose two places do not overlap
-                here = slice(place, min(place + shift, kept))
-                there = slice(self._start + here.start, self._start + here.stop)
+        for place in range(0, kept, shift):  # in pieces whose two places do not overlap
+            here = slice(place, min(place + shift, kept))
+            there = slice(self._start + here.start, self._start + here.stop)
+            self._valid[here] = old_valid[there]
+            if self._data is not None and old is not None and self._has_data[here].any():
                 self._data[:, here] = old[:, there]
-                self._valid[here] = old_valid[there]
         self._start, self._end = 0, kept
-        return self._data
 
 
 def buffer_rows(height: int, step: int) -> int:
