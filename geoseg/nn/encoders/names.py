@@ -13,6 +13,7 @@ import torch
 from segmentation_models_pytorch.encoders import encoders as smp_encoders
 
 from geoseg.errors import ConfigError
+from geoseg.nn.blank import Blank
 from geoseg.nn.encoders.own import add_to_library
 
 # Whoever builds an encoder or looks for one does it by this module, so ours are known by then.
@@ -125,7 +126,7 @@ def timm_traits(name: str) -> TimmTraits:
         name: As timm knows it.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), Blank():
             network: Any = timm.create_model(name)
     except (RuntimeError, NotImplementedError):  # some compute with tensors while they are built
         network = timm.create_model(name)
