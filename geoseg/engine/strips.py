@@ -56,7 +56,8 @@ class Rows:
     """The first of them."""
 
     data: Tensor | None
-    """(bands, rows, width), raw, on the device of the network; None where nothing is valid."""
+    """(bands, rows, width), raw, on the device of the network; None where nothing is valid, for
+    which zeros stand."""
 
     valid: npt.NDArray[np.bool_]
     """(rows, width)."""
@@ -214,7 +215,7 @@ class Strip:
         self._height = height
         self._first = extent.rows[0]  # the row at `_start` of the buffer
         self._start = self._end = 0
-        self._data: Tensor | None = None  # what is not valid has any values
+        self._data: Tensor | None = None
         self._valid = np.empty((0, extent.width), dtype=np.bool_)
         self._has_data = np.empty(0, dtype=np.bool_)  # rows with a valid pixel
 
@@ -245,6 +246,8 @@ class Strip:
         end = self._end + len(rows.valid)
         if rows.data is not None:
             self._copy(rows.data, rows.uploaded)
+        elif self._data is not None:
+            self._data[:, self._end : end].zero_()
         self._valid[self._end : end] = rows.valid
         self._has_data[self._end : end] = rows.data is not None
         self._end = end
@@ -256,7 +259,7 @@ class Strip:
             stream.wait_event(uploaded)
             data.record_stream(stream)
         if self._data is None:
-            self._data = data.new_empty((len(data), *self._valid.shape))
+            self._data = data.new_zeros((len(data), *self._valid.shape))
         self._data[:, self._end : self._end + data.shape[1]] = data
 
     def _reserve(self, count: int) -> None:
@@ -276,7 +279,7 @@ class Strip:
             here = slice(place, min(place + shift, kept))
             there = slice(self._start + here.start, self._start + here.stop)
             self._valid[here] = old_valid[there]
-            if self._data is not None and old is not None and self._has_data[here].any():
+            if self._data is not None and old is not None:
                 self._data[:, here] = old[:, there]
         self._start, self._end = 0, kept
 

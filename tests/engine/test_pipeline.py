@@ -137,6 +137,28 @@ def test_rows_of_a_gap_are_handed_out_and_not_kept(tmp_path, batch_size):
     assert read[-1] == 4000
 
 
+@pytest.mark.parametrize("window", [16, 80])
+def test_gaps_of_any_height_between_rows_with_data(tmp_path, window):
+    """Rows are read by 64: some of these reads find nothing, where there is still a window."""
+    draw = np.random.default_rng(window)
+    data = positions((3000, 24)) + 1
+    for row in range(0, 3000, 32):
+        data[:, row : row + 32, : draw.choice([0, 20, 24, 24])] = 0
+    scene = write_scene(tmp_path / "scene.tif", data, nodata=0, tiled=True, blockysize=16)
+    counts, stride = Counts(), 3 * window // 8
+    scores, valid = run(scene, identity(2), window=window, stride=stride, counts=counts)
+    assert (valid == (data > 0).any(0)).all()
+    assert np.abs(scores - data)[:, valid].max() <= 1e-3
+    layout = Layout.of((3000, 24), window, stride)
+    seen = [
+        valid[row : row + window, col : col + window].any()
+        for row in layout.rows.offsets
+        for col in layout.cols.offsets
+    ]
+    assert (counts.windows, counts.skipped) == ([sum(seen)], [len(seen) - sum(seen)])
+    assert len(seen) > sum(seen)
+
+
 def test_scene_without_any_data_gives_rows_without_any(tmp_path):
     scene = write_scene(tmp_path / "scene.tif", np.zeros((1, 50, 50), np.uint8), nodata=0)
     counts = Counts()
