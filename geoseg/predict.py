@@ -28,7 +28,7 @@ from geoseg.geo.mosaic_vrt import check_mosaic_name, place, write_mosaic
 from geoseg.geo.output_lock import writing_all
 from geoseg.geo.outputs import check_output, make_folders
 from geoseg.geo.paths import find_scenes
-from geoseg.geo.polygon_writer import check_format
+from geoseg.geo.polygon_drivers import check_format
 from geoseg.geo.raster import Scene
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.device import resolve_device, resolve_precision

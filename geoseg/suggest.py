@@ -28,8 +28,8 @@ from geoseg.geo.legend import Legend
 from geoseg.geo.output_lock import writing
 from geoseg.geo.outputs import check_output
 from geoseg.geo.paths import find_scenes
+from geoseg.geo.polygon_drivers import polygon_driver
 from geoseg.geo.polygon_files import write_polygons
-from geoseg.geo.polygon_formats import polygon_driver
 from geoseg.nn.open_model import open_model
 from geoseg.progress import Progress
 

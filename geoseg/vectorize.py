@@ -24,7 +24,7 @@ from geoseg.geo.outlining import Outlining
 from geoseg.geo.outputs import check_output
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.polygon_columns import SceneNames, boxes_of, one_name, polygon_columns
-from geoseg.geo.polygon_formats import polygon_driver
+from geoseg.geo.polygon_drivers import polygon_driver
 from geoseg.geo.polygon_layer import PolygonLayer
 from geoseg.geo.polygon_writer import check_layer, write_layer
 from geoseg.geo.probabilities import Probabilities

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from rasterio.crs import CRS
 from shapely.geometry.base import BaseGeometry
 
 from geoseg.engine.pipeline import visible
@@ -15,7 +16,6 @@ from geoseg.engine.strips import Hide
 from geoseg.errors import LabelError
 from geoseg.geo.geometry import burn
 from geoseg.geo.raster import Raster, Scene
-from geoseg.geo.vector import read_area
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def hide_outside(path: str | Path | None, scenes: Sequence[Scene]) -> list[Hide]
     """
     if path is None:
         return [visible] * len(scenes)
-    areas = [read_area(str(path), scene.grid.crs) for scene in scenes]
+    areas = [_read(path, scene.grid.crs) for scene in scenes]
     pairs = list(zip(scenes, areas, strict=True))
     missed = [scene.path for scene, area in pairs if not area.intersects(scene.grid.footprint())]
     if len(missed) == len(scenes):
@@ -55,7 +55,7 @@ def hide_in(path: str | Path | None, scene: Scene) -> Hide:
     Raises:
         LabelError: If the area cannot be read.
     """
-    return visible if path is None else _inside(read_area(str(path), scene.grid.crs))
+    return visible if path is None else _inside(_read(path, scene.grid.crs))
 
 
 def _inside(area: BaseGeometry) -> Hide:
@@ -63,3 +63,9 @@ def _inside(area: BaseGeometry) -> Hide:
         return raster.valid & (burn([(area, 1)], raster.grid, fill=0, dtype="uint8") > 0)
 
     return hide
+
+
+def _read(path: str | Path, crs: CRS | None) -> BaseGeometry:
+    from geoseg.geo.vector import read_area  # geopandas: half a second, for most runs in vain
+
+    return read_area(str(path), crs)

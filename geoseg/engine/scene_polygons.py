@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +30,10 @@ from geoseg.engine.scene_job import SceneJob
 from geoseg.geo.class_rows import Block, ClassRows, ToldRows
 from geoseg.geo.cog import BLOCK, RasterWriter
 from geoseg.geo.legend import Legend
-from geoseg.geo.outlining import Outlining
-from geoseg.geo.polygon_columns import one_name, polygon_columns
-from geoseg.geo.polygon_layer import PolygonLayer
-from geoseg.geo.polygon_writer import writing_layer
-from geoseg.geo.tracing import Fields
 from geoseg.progress import Progress
+
+if TYPE_CHECKING:
+    from geoseg.geo.tracing import Fields
 
 Take = Callable[[npt.NDArray[Any], npt.NDArray[np.uint8]], None]
 """Of class values (rows, width) and confidences (1 or 2, rows, width): takes the next rows."""
@@ -211,6 +209,12 @@ def writing_polygons(
     Raises:
         WorkError: If they cannot be written.
     """
+    # What traces and writes takes half a second to import, for most runs in vain.
+    from geoseg.geo.outlining import Outlining
+    from geoseg.geo.polygon_columns import one_name, polygon_columns
+    from geoseg.geo.polygon_layer import PolygonLayer
+    from geoseg.geo.polygon_writer import writing_layer
+
     path, grid = job.targets.polygons, job.own.grid
     assert path is not None
     layer = PolygonLayer(columns=polygon_columns(margin=margin), crs=grid.crs, legend=legend)

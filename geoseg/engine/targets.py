@@ -10,7 +10,7 @@ from pathlib import Path
 from geoseg.engine.options import PredictOptions
 from geoseg.errors import OutputError
 from geoseg.geo.outputs import check_output, check_output_folder
-from geoseg.geo.polygon_formats import polygon_driver
+from geoseg.geo.polygon_drivers import polygon_driver
 from geoseg.geo.remote import file_name
 
 

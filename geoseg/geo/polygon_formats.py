@@ -22,27 +22,12 @@ from pyogrio.errors import (
     GeometryError,
 )
 
-from geoseg.errors import OutputError
 from geoseg.geo.geoparquet import geoparquet_info, read_geoparquet, write_geoparquet
 from geoseg.geo.multipolygon_wkb import encode_geometries
+from geoseg.geo.polygon_drivers import polygon_driver
 from geoseg.geo.polygon_layer import GEOMETRY, PolygonLayer
 
 logger = logging.getLogger(__name__)
-
-DRIVERS = {
-    ".gpkg": "GPKG",
-    ".fgb": "FlatGeobuf",
-    ".parquet": "Parquet",
-    ".geojson": "GeoJSON",
-    ".json": "GeoJSON",
-    ".geojsonl": "GeoJSONSeq",
-    ".geojsons": "GeoJSONSeq",
-    ".shp": "ESRI Shapefile",
-}
-"""Formats that polygons can be written in, by suffix."""
-
-WGS84_DRIVERS = ("GeoJSON", "GeoJSONSeq")
-"""Formats that know longitude and latitude only."""
 
 FORMAT_ERRORS = (
     DataSourceError,
@@ -69,20 +54,6 @@ _TOLD_OTHERWISE = "'crs' was not provided"
 
 _warnings_lock = threading.RLock()
 """Python's warning filters belong to the process, not to a thread."""
-
-
-def polygon_driver(path: str | Path) -> str:
-    """The driver that writes a path, so that a wrong one is refused before the work.
-
-    Raises:
-        OutputError: If the suffix is unknown.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in DRIVERS:
-        raise OutputError(
-            path, f'polygons cannot be written as "{suffix}"', f"Use one of {', '.join(DRIVERS)}"
-        )
-    return DRIVERS[suffix]
 
 
 @contextmanager

@@ -24,12 +24,11 @@ from geoseg.geo.geopackage import (
     geopackage_layers,
 )
 from geoseg.geo.outputs import check_output, publish
+from geoseg.geo.polygon_drivers import WGS84_DRIVERS, check_format, polygon_driver
 from geoseg.geo.polygon_formats import (
     FORMAT_ERRORS,
-    WGS84_DRIVERS,
     count_features,
     format_info,
-    polygon_driver,
     read_groups,
     write_groups,
 )
@@ -67,26 +66,6 @@ def check_layer(
     if append and path.exists():
         _check_existing(path, layer, driver)
     return path
-
-
-def check_format(path: str | Path, crs: CRS | None) -> str:
-    """The driver of a format that can hold polygons of a CRS.
-
-    Args:
-        path: Its suffix tells the format.
-        crs: Of the polygons.
-
-    Raises:
-        OutputError: If the suffix is unknown, or the format needs a CRS and there is none.
-    """
-    driver = polygon_driver(path)
-    if driver in WGS84_DRIVERS and crs is None:
-        raise OutputError(
-            path,
-            "GeoJSON holds longitudes and latitudes only, the polygons have no CRS",
-            "Name it .gpkg, or give --assume-crs",
-        )
-    return driver
 
 
 def write_layer(
