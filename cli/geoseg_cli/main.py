@@ -202,6 +202,8 @@ def _prepare_process(*, debug: bool) -> None:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     if not debug and not sys.warnoptions:
         warnings.simplefilter("ignore")  # those of other libraries; ours are log records
+    if not debug:
+        os.environ.setdefault("CPL_LOG", os.devnull)  # GDAL's own words on what is told in one line
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # any file name can be told

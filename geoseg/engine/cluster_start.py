@@ -88,6 +88,7 @@ def start_local(spec: ClusterSpec, gpus: int) -> Iterator[Address]:
 
     Raises:
         ConfigError: If there are GPUs, but fewer than workers.
+        WorkError: If they cannot be started.
     """
     assert spec.workers is not None
     if 0 < gpus < spec.workers:
@@ -124,7 +125,7 @@ def start_local(spec: ClusterSpec, gpus: int) -> Iterator[Address]:
         },
     }
     try:
-        with _quiet_config():
+        with _quiet_config(), _told_where_it_fails(spec):
             cluster = SpecCluster(
                 workers=workers,
                 scheduler=scheduler,
@@ -215,6 +216,17 @@ def _quiet_config() -> AbstractContextManager[object]:
         }
     )
     return settings
+
+
+@contextmanager
+def _told_where_it_fails(spec: ClusterSpec) -> Iterator[None]:
+    """Name what keeps workers of this machine from starting, which Dask raises as it likes."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        problem = " ".join(f"its workers cannot be started ({error})".split())
+        cure = f"See whether {tempfile.gettempdir()} has room, and memory is left"
+        raise WorkError(spec.text, problem, cure) from error
 
 
 @contextmanager

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from geoseg_cli.main import main
@@ -22,6 +24,14 @@ def forbid(event, args):
 sys.addaudithook(forbid)
 """
 RUN = "from geoseg_cli.main import main\nif __name__ == '__main__': sys.exit(main())"
+HOLD = """
+import sys, time
+from pathlib import Path
+from geoseg.geo.output_lock import writing
+with writing(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
 PREDICT = "predict scene.tif -m model.safetensors -o out.tif --device cpu"
 
 
@@ -82,7 +92,8 @@ def test_a_signal_ends_all_processes(place, number, code):
     """Long before the deadline would end them, which interpreters that end do not hear."""
     process = start(place, f"{PREDICT} --cluster local:2")
     until = time.monotonic() + 120
-    while len(workers := children(process.pid)) < 3 and time.monotonic() < until:
+    # One that Python has to clean up, one that forks, and two workers.
+    while len(workers := children(process.pid)) < 4 and time.monotonic() < until:
         time.sleep(0.05)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -97,10 +108,32 @@ def test_a_signal_ends_all_processes(place, number, code):
 
 
 def children(pid):
-    found = Path(f"/proc/{pid}/task/{pid}/children")
-    tasks = Path(f"/proc/{pid}/task")
-    if not found.exists():
-        return []
-    return [
-        int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()
-    ]
+    with suppress(psutil.Error):
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    return []
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_the_old_output_stays(place):
+    (place / "out.tif").write_bytes(b"old")
+    before = sorted(os.listdir(place))
+    limit = "import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+    code, out, err = run(place, f"{PREDICT} --overwrite --cluster local:1", limit)
+    assert (code, out) == (1, "")
+    told = [line for line in err.splitlines() if not line.startswith("_tiff")]  # libtiff's own
+    assert len(told) == 2
+    assert told[0] == "local:1: 1 workers"
+    assert told[1].startswith("Error: out.tif: could not be written")
+    assert (place / "out.tif").read_bytes() == b"old"
+    assert sorted(os.listdir(place)) == sorted([*before, "run.py"])
+
+
+def test_a_second_run_of_one_output_is_refused(place, capsys):
+    words = [sys.executable, "-W", "ignore", "-c", HOLD, place / "out.tif"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        assert main([*PREDICT.split(), "--cluster", "local:1"]) == 2
+        other.kill()
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"out.tif: is being written by process {other.pid} since 20" in error
+    assert not (place / "out.tif").exists()

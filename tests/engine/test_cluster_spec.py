@@ -2,9 +2,10 @@
 
 import pytest
 
+from geoseg.engine import cluster_start
 from geoseg.engine.cluster_spec import ClusterSpec
 from geoseg.engine.cluster_start import slurm_options, start_local
-from geoseg.errors import ConfigError
+from geoseg.errors import ConfigError, WorkError
 
 
 def test_processes_of_this_machine():
@@ -40,6 +41,18 @@ def test_more_workers_than_gpus_are_refused():
     ):
         raise AssertionError("workers were started")
     assert "Give local:2" in str(refused.value)
+
+
+def test_workers_that_cannot_be_started_are_told(monkeypatch):
+    def fail(**_):
+        raise RuntimeError("Cluster failed to start: [Errno 28]\nNo space left on device")
+
+    monkeypatch.setattr(cluster_start, "SpecCluster", fail)
+    with (
+        pytest.raises(WorkError, match=r"local:1: .* start: \[Errno 28\] No space left.* room"),
+        start_local(ClusterSpec.parse("local:1"), 0),
+    ):
+        raise AssertionError
 
 
 def test_jobs_of_slurm():
