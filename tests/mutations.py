@@ -1,6 +1,7 @@
 """Files with flipped, cut, doubled and overwritten bytes, and workers that meet them."""
 
 import contextlib
+import gc
 import io
 import logging
 import multiprocessing
@@ -94,10 +95,13 @@ def work_off(good, folder, tasks, sender):
     logging.disable(logging.CRITICAL)
     with open(os.devnull, "w") as silence:
         os.dup2(silence.fileno(), 2)  # what libraries print
-    begun = None
+    begun, kinds = None, set()
     for target, seed in tasks:
         sender.send(("begin", target.file, seed, ""))
         problem = meet(good, folder, target, seed)
+        if target.file not in kinds:
+            kinds.add(target.file)
+            gc.freeze()  # the libraries that it loaded: `predict` would look for garbage in them
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
         if begun is None:
             begun = peak  # the first one loads the libraries
