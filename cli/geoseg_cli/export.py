@@ -10,6 +10,7 @@ import click
 
 from geoseg.progress import Progress
 from geoseg_cli import options
+from geoseg_cli.loading import loading
 
 
 @click.command("export")
@@ -68,7 +69,8 @@ def command(
     the QGIS plugin Deepness, in GeoDeep, and by `geoseg predict -m`. Before it gets its name it is
     run and compared with PyTorch.
     """
-    from geoseg.export import ExportOptions, export
+    with loading():
+        from geoseg.export import ExportOptions, export
 
     result = export(
         bundle,

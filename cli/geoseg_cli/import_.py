@@ -10,6 +10,7 @@ import click
 
 from geoseg.progress import Progress
 from geoseg_cli import options
+from geoseg_cli.loading import loading
 
 
 def _value(text: str) -> object:
@@ -90,7 +91,8 @@ def command(
     segmentation-models-pytorch saved; no code in it is run. torchgeo:Unet_Weights.NAME downloads
     one of torchgeo's trained networks.
     """
-    from geoseg.import_model import ImportOptions, import_model
+    with loading():
+        from geoseg.import_model import ImportOptions, import_model
 
     del progress  # nothing here takes long
     result = import_model(

@@ -11,6 +11,7 @@ import click
 from geoseg.errors import ConfigError
 from geoseg.progress import Progress
 from geoseg_cli import options
+from geoseg_cli.loading import loading
 
 if TYPE_CHECKING:
     from geoseg.models import EncoderDescription, ModelDescription
@@ -38,8 +39,9 @@ def command(pattern: str | None, encoders: bool, as_json: bool, progress: Progre
 
 
 def _list_models(pattern: str | None, as_json: bool, progress: Progress) -> None:
-    from geoseg.models import describe_model, list_models
-    from geoseg.nn.models import architecture_choices
+    with loading():
+        from geoseg.models import describe_model, list_models
+        from geoseg.nn.models import architecture_choices
 
     names = _found(list_models(pattern), pattern, "architecture", architecture_choices)
     described = [describe_model(name) for name in progress.track(names, "count", unit="network")]
@@ -50,8 +52,9 @@ def _list_models(pattern: str | None, as_json: bool, progress: Progress) -> None
 
 
 def _list_encoders(pattern: str | None, as_json: bool, progress: Progress) -> None:
-    from geoseg.models import EncoderDescription, describe_encoder, list_encoders
-    from geoseg.nn.encoders.names import encoder_choices
+    with loading():
+        from geoseg.models import EncoderDescription, describe_encoder, list_encoders
+        from geoseg.nn.encoders.names import encoder_choices
 
     names = _found(list_encoders(pattern), pattern, "encoder", encoder_choices)
     if pattern is None:

@@ -10,6 +10,7 @@ import click
 
 from geoseg.progress import Progress
 from geoseg_cli import options
+from geoseg_cli.loading import loading
 
 if TYPE_CHECKING:
     from geoseg.engine.uncertainty import Measure
@@ -213,7 +214,8 @@ def command(
         from geoseg.engine.cluster_forks import TO_PREDICT, begin_to_import
 
         begin_to_import(cluster, TO_PREDICT)  # while this process imports the same
-    from geoseg.predict import PredictOptions, estimate, predict
+    with loading():
+        from geoseg.predict import PredictOptions, estimate, predict
 
     chosen = PredictOptions(
         window=window,

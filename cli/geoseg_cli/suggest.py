@@ -10,6 +10,7 @@ import click
 
 from geoseg.progress import Progress
 from geoseg_cli import options
+from geoseg_cli.loading import loading
 
 if TYPE_CHECKING:
     from geoseg.geo.raster import SceneOptions
@@ -89,8 +90,9 @@ def command(
     These stand for most of what the model is unsure of or what looks like no label yet.
     SCENE is a file, URL, glob, folder, or @list.txt. The squares open in QGIS; rank 1 is the best.
     """
-    from geoseg.engine.options import PredictOptions
-    from geoseg.suggest import SuggestOptions, suggest
+    with loading():
+        from geoseg.engine.options import PredictOptions
+        from geoseg.suggest import SuggestOptions, suggest
 
     places = suggest(
         scenes,

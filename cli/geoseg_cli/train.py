@@ -8,6 +8,7 @@ import click
 
 from geoseg.progress import Progress
 from geoseg_cli import options
+from geoseg_cli.loading import loading
 
 
 @click.command("train")
@@ -43,8 +44,9 @@ def command(
     The run folder gets model.safetensors (of the best epoch), metrics.csv, pictures,
     checkpoints, and config.toml with every value that was used.
     """
-    from geoseg.nn.config import load_config
-    from geoseg.train import train
+    with loading():
+        from geoseg.nn.config import load_config
+        from geoseg.train import train
 
     result = train(
         load_config(config, overrides),
