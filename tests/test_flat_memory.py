@@ -76,7 +76,7 @@ def peak(job, folder):
     return float(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("job", JOBS)
 def test_memory_does_not_grow_with_the_height(folders, job):
     low, high = folders
