@@ -76,9 +76,14 @@ class Batcher:
         self._phase = 0
         self._copy(pixels, channels, valid, place)
 
-    def fill(self) -> None:
-        """Repeat the last window until the batch is full; nothing comes of the repeated ones."""
-        while self._places and not self.is_full:
+    def fill(self, least: int | None = None) -> None:
+        """Repeat the last window; nothing comes of the repeated ones.
+
+        Args:
+            least: Until there are so many windows, if there are any; None for a full batch.
+        """
+        least = self._size if least is None else min(least, self._size)
+        while 0 < len(self._places) < least:
             assert self._pixels is not None and self._valid is not None
             here = len(self._places)
             self._pixels[here].copy_(self._pixels[here - 1])

@@ -29,6 +29,11 @@ from geoseg.geo.raster import Raster, Scene
 ScoreRows = tuple[int, Tensor, npt.NDArray[np.bool_]]
 """First row, scores (classes, rows, width) on the device, valid (rows, width)."""
 
+_PAIR = 2
+"""Windows that a scene's last batch has at least, if the scene has several. On a processor networks
+round otherwise for a single one (all of ours do), and alike for all larger batches. Which windows
+are in the last batch depends on where the run was cut or stopped, and on empty windows before."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
@@ -174,10 +179,13 @@ class _Run:
         for row, place, row_index in order:
             yield from self._window_row(row, place, row_index)
         if self._is_alone:
-            if _goes_on(self._members[0].layout):
+            layout = self._members[0].layout
+            if _goes_on(layout):
                 # As where the windows behind are predicted too: a network may round otherwise in
                 # a smaller batch.
                 self._batchers[0].fill()
+            elif layout.rows.padded > layout.window or layout.cols.padded > layout.window:
+                self._batchers[0].fill(_PAIR)
             yield from self._forward(0)
         yield from self._take(max(member.layout.rows.end for member in self._members))
 
