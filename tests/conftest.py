@@ -107,3 +107,11 @@ def realdata():
     if not folder:
         pytest.skip("GEOSEG_TEST_DATA names no folder of real scenes")
     return Path(folder)
+
+
+@pytest.fixture
+def _forked_processes(monkeypatch):
+    """Processes that train together are forked: none of them imports torch anew."""
+    from process_forks import fork_processes  # it imports torch as well
+
+    fork_processes(monkeypatch)

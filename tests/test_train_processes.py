@@ -15,7 +15,7 @@ from geoseg.nn.bundle import ModelBundle
 from geoseg.progress import Progress
 from geoseg.train import train
 
-pytestmark = pytest.mark.slow  # each process imports torch and Lightning anew
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_forked_processes")]
 
 PLAIN = {"flip": 0, "rotate": 0, "scale": [1, 1], "brightness": 0, "contrast": 0}
 """No augmentation: its chance is another in each process."""
@@ -101,12 +101,12 @@ def test_two_processes_that_are_stopped_go_on_alike(land, tmp_path):
     """Also where the order of tiles goes by losses, which each process has half of."""
     config = configure_land(
         land,
-        data={"samples": 600, "sampling": "hard"},
+        data={"samples": 400, "sampling": "hard"},
         train={"epochs": 2, "batch_size": 2, "devices": 2},
     )
     whole = train(config, tmp_path / "whole")
     with pytest.raises(SystemExit):
-        train(config, tmp_path / "cut", progress=StopAt(40))
+        train(config, tmp_path / "cut", progress=StopAt(20))
     resumed = train(config, tmp_path / "cut", resume=True)
     first, second = (ModelBundle.open(result.bundle).state for result in (whole, resumed))
     assert all(first[key].equal(tensor) for key, tensor in second.items())

@@ -74,6 +74,7 @@ def test_hard_pairs_are_the_same_after_a_kill(land, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_forked_processes")
 def test_processes_share_the_losses_of_hard_pairs(land, tmp_path):
     config = hard(land, train={"devices": 2, "device": "cpu"})
     state = last(train(config, tmp_path / "run").run)["sampler"]

@@ -337,6 +337,7 @@ def test_scenes_that_are_learnt_are_warned_of(configure, land, tmp_path, caplog)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_forked_processes")
 def test_two_processes_share_the_scenes_and_tell_the_same(configure, land, tmp_path):
     """The bundle of two processes, judged in one, has the figures that they told."""
     make_land(land, "east", 3, (33, 60))

@@ -74,6 +74,7 @@ def test_fine_tuning_on_other_bands_and_classes(land, other_land, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_forked_processes")
 def test_two_processes_move_weights_as_one(land, tmp_path):
     """Frozen stages, clipping, one_cycle and the mean, over 2 processes with half the batch."""
     found = []

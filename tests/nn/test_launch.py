@@ -16,7 +16,7 @@ from geoseg.nn.distributed import Process
 from geoseg.nn.launch import run_processes
 from geoseg.progress import Progress
 
-pytestmark = pytest.mark.slow  # each process imports torch and Lightning anew
+pytestmark = pytest.mark.slow  # the first test has two processes import torch and Lightning
 
 
 class Recorded(Progress):
@@ -52,6 +52,7 @@ def test_the_first_process_speaks_for_all(caplog):
     assert messages == {"rank 0", "rank 1"}
 
 
+@pytest.mark.usefixtures("_forked_processes")
 @pytest.mark.parametrize(
     ("how", "error", "text"),
     [
@@ -65,6 +66,7 @@ def test_an_error_of_any_process_is_raised_here(how, error, text):
         run_processes(partial(process_work.fail, how), 2, Progress())
 
 
+@pytest.mark.usefixtures("_forked_processes")
 def test_ctrl_c_is_passed_on(tmp_path):
     def send():
         while len(list(tmp_path.iterdir())) < 2:
