@@ -129,5 +129,7 @@ def class_values(
         valid: (height, width) True where there is data.
         legend: The classes.
     """
+    if not valid.any():  # most of a large mosaic may be empty
+        return np.full(valid.shape, legend.ignore, legend.dtype)
     data = data.astype(legend.dtype, copy=False)
     return np.where(valid, data, data.dtype.type(legend.ignore))

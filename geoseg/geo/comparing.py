@@ -114,7 +114,8 @@ class Comparer:
             reference = legend.encode(self._labels.mask(raster.grid))
         self._predicted += int(np.count_nonzero(prediction != legend.ignore_index))
         self._labelled += int(np.count_nonzero(reference != legend.ignore_index))
-        self._matrix += confusion(reference, prediction, legend.count, legend.ignore_index)
+        if raster.valid.any():
+            self._matrix += confusion(reference, prediction, legend.count, legend.ignore_index)
         return reference, prediction
 
     def result(self) -> Comparison:
@@ -132,6 +133,8 @@ class Comparer:
     def _indices(self, raster: Raster) -> Indices:
         """Channel indices (height, width); the ignored index where there is no data."""
         data, valid = raster.data[0], raster.valid
+        if not valid.any():  # most of a large mosaic may be empty
+            return np.full(valid.shape, self._legend.ignore_index, self._legend.index_dtype)
         self._legend.check(count_values(data[valid]), self._prediction)
         indices = self._legend.encode(np.where(valid, data, self._legend.values[0]))
         indices[~valid] = self._legend.ignore_index

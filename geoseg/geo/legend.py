@@ -24,7 +24,7 @@ from geoseg.geo.palettes import (
     rgb_color,
 )
 from geoseg.geo.toml_text import toml_value
-from geoseg.geo.values import count_values, list_counts
+from geoseg.geo.values import count_values, list_counts, look_up
 
 Source = str | int | float
 MAX_VALUE = 65534
@@ -162,9 +162,9 @@ class Legend:
         table, known = self._encoding
         if mask.dtype.itemsize > 2 or mask.dtype.kind != "u":
             mask = self._narrow(mask)
-        if not known.take(mask).all():
+        if not look_up(known, mask).all():
             self.check(count_values(mask), "mask")
-        indices: npt.NDArray[np.integer[Any]] = table.take(mask)
+        indices: npt.NDArray[np.integer[Any]] = look_up(table, mask)
         return indices
 
     def decode(self, indices: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:

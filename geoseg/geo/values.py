@@ -71,6 +71,8 @@ def count_values(
     Returns:
         Values in ascending order with their counts.
     """
+    if valid is not None and not valid.any():
+        return {}
     if values.dtype == np.uint8:
         counts = np.array(_histogram(values, valid))
     else:
@@ -89,6 +91,24 @@ def _histogram(values: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None) ->
         return [0]
     mask = None if valid is None else Image.fromarray(valid.reshape(1, -1).view(np.uint8))
     return Image.fromarray(values.reshape(1, -1)).histogram(mask)
+
+
+def look_up(table: npt.NDArray[Any], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Replace values by what a table has for them.
+
+    Bytes are translated by Python, three times as fast as NumPy, which makes wide integers of them.
+
+    Args:
+        table: (256 or more,) what stands for each value.
+        values: Unsigned integers of any shape, each a place in the table.
+
+    Returns:
+        Entries of the table, in the shape of `values`; they may be written to.
+    """
+    if values.dtype != np.uint8 or table.itemsize != 1:
+        return table.take(values)
+    entries = bytearray(values.tobytes()).translate(table[:256].tobytes())
+    return np.ndarray(values.shape, table.dtype, buffer=entries)
 
 
 def list_counts(counts: Mapping[Any, int], unit: str) -> str:

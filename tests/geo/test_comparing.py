@@ -24,7 +24,9 @@ def maps():
     rng = np.random.default_rng(0)
     labels = rng.choice(np.uint8([0, 3, 255]), (20, 14))
     values = rng.choice(np.uint8([0, 3]), (1, 20, 14))
-    return labels, values, rng.random((20, 14)) < 0.8
+    valid = rng.random((20, 14)) < 0.8
+    valid[7:14] = False
+    return labels, values, valid
 
 
 @pytest.mark.parametrize("rows", [1, 7, 20])

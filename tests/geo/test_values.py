@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from geoseg.geo.values import count_raster_values, count_values
+from geoseg.geo.values import count_raster_values, count_values, look_up
 
 TYPES = ("uint8", "uint16", "int16", "int32", "uint32", "int64")
 
@@ -40,3 +40,24 @@ def test_rasters_are_counted_whole_whatever_is_read_at_a_time(
     with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **shape, **layout) as dataset:
         dataset.write(values, 1)
     assert count_raster_values(tmp_path / "a.tif") == sorted_counts(values[values != 3])
+
+
+@pytest.mark.parametrize("values", ["uint8", "uint16"])
+@pytest.mark.parametrize("entries", ["bool", "uint8", "int8", "uint16"])
+def test_what_is_looked_up_is_what_stands_in_the_table(values, entries):
+    rng = np.random.default_rng(0)
+    table = rng.integers(0, 2 if entries == "bool" else 127, 1 << 16).astype(entries)
+    places = rng.integers(0, np.iinfo(values).max, (6, 7, 8), dtype=values, endpoint=True)
+    for seen in (
+        places,
+        places[0],
+        places[:, ::2, 1:],
+        places.T,
+        places[:0],
+        places[0, 0, 0, None],
+    ):
+        found = look_up(table, seen)
+        assert found.dtype == table.dtype
+        np.testing.assert_array_equal(found, table[seen])
+        found[...] = 0  # belongs to whoever asked
+    np.testing.assert_array_equal(look_up(table, places), table[places])
