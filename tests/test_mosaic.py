@@ -303,6 +303,27 @@ def test_items_are_a_mosaic_of_the_named_assets(tmp_path, picture):
         mosaic(file, tmp_path / "n.vrt", MosaicOptions(assets=("B08",)))
 
 
+@pytest.mark.parametrize("kinds", [("mask", "mask"), ("none", "mask"), ("alpha", "none")])
+def test_what_one_of_several_assets_lacks_is_not_valid(tmp_path, picture, kinds):
+    """Each file of an item hides what its own mask or alpha hides, and no more."""
+    items, lacks = [], np.zeros(picture.shape[1:], dtype=bool)
+    for number, (rows, cols) in enumerate(HALVES):
+        part = np.s_[rows.start : rows.stop, cols.start : cols.stop]
+        place, assets = PLACE @ Affine.translation(cols.start, rows.start), {}
+        for key, kind in zip(("a", "b"), kinds, strict=True):
+            data, hidden = picture[(slice(None), *part)], np.zeros(lacks[part].shape, dtype=bool)
+            start = 20 if key == "a" else 30
+            hidden[start : start + 15, start : start + 15] = kind != "none"
+            lacks[part] |= hidden
+            write(tmp_path / f"{number}{key}.tif", data, place, kind, hidden)
+            assets[key] = asset(f"{number}{key}.tif")
+        items.append(item(f"item-{number}", assets))
+    file = save(tmp_path / "items.json", *items)
+    made = mosaic(file, tmp_path / "m.vrt", MosaicOptions(assets=("a", "b"))).read()
+    np.testing.assert_array_equal(made.valid, ~lacks)
+    np.testing.assert_array_equal(made.data[:3][:, made.valid], picture[:, ~lacks])
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -54,6 +54,8 @@ class _Look:
     dtype: str
     has_nodata: bool
     bands: tuple[_Band, ...]
+    hiding: tuple[_Band, ...]
+    """Of each file whose mask or alpha hides pixels the first band."""
 
 
 def compose(tiles: Sequence[Tile], output: Path, options: SceneOptions, jobs: int | None) -> str:
@@ -81,6 +83,7 @@ def compose(tiles: Sequence[Tile], output: Path, options: SceneOptions, jobs: in
 def _look(tile: Tile, options: SceneOptions) -> _Look:
     scenes: list[Scene] = []
     bands: list[_Band] = []
+    hiding: dict[str, _Band] = {}
     for part in tile.parts:
         scene = Scene.open(part.path, replace(options, bands=part.bands))
         if scene.is_paletted:
@@ -93,6 +96,8 @@ def _look(tile: Tile, options: SceneOptions) -> _Look:
         block = scene.block_shape()
         for number, name, value in zip(scene.bands, names, nodata, strict=True):
             bands.append(_Band(part.path, number, name, value, block))
+        if scene.validity == "mask":
+            hiding.setdefault(part.path, bands[-scene.count])
         scenes.append(scene)
     dtypes = {scene.dtype for scene in scenes}
     if len(dtypes) > 1:
@@ -102,7 +107,14 @@ def _look(tile: Tile, options: SceneOptions) -> _Look:
         raise SceneError(tile.name, "has bands with and without nodata values", "Choose one kind")
     if scenes[0].dtype not in _TYPES:
         raise SceneError(tile.name, f"is {scenes[0].dtype}, which a VRT cannot hold", "Convert it")
-    return _Look(tile.name, scenes[0].grid, scenes[0].dtype, all(has_nodata), tuple(bands))
+    return _Look(
+        name=tile.name,
+        grid=scenes[0].grid,
+        dtype=scenes[0].dtype,
+        has_nodata=all(has_nodata),
+        bands=tuple(bands),
+        hiding=tuple(hiding.values()),
+    )
 
 
 def _check_alike(look: _Look, first: _Look) -> None:
@@ -156,28 +168,34 @@ def _dataset(
         if band.nodata is not None:
             yield f"<NoDataValue>{band.nodata!r}</NoDataValue>"
         for look, corner in zip(looks, corners, strict=True):
-            yield _source(look, index, corner, namer)
+            own = look.bands[index]
+            hides = "<UseMaskBand>true</UseMaskBand>"
+            if own.nodata is not None:
+                hides = f"<NODATA>{own.nodata!r}</NODATA>"
+            yield _source(look, own, str(own.number), hides, namer, corner)
         yield "</VRTRasterBand>"
     if not first.has_nodata:
         yield f'<MaskBand><VRTRasterBand dataType="Byte" blockXSize="{cols}" blockYSize="{rows}">'
         for look, corner in zip(looks, corners, strict=True):
-            yield _source(look, None, corner, namer)
+            yield from _masks(look, namer, corner)
         yield "</VRTRasterBand></MaskBand>"
     yield "</VRTDataset>\n"
 
 
-def _source(look: _Look, index: int | None, corner: tuple[int, int], namer: _Namer) -> str:
-    """A band of a tile; without `index` the mask of the file of its first band."""
-    band = look.bands[index or 0]
+def _masks(look: _Look, namer: _Namer, corner: tuple[int, int]) -> Iterator[str]:
+    """Where all files of a tile have data: what the first shows, then what any other hides."""
+    first = look.hiding[0] if look.hiding else look.bands[0]
+    yield _source(look, first, f"mask,{first.number}", "<NODATA>0</NODATA>", namer, corner)
+    for band in look.hiding[1:]:
+        yield _source(look, band, f"mask,{band.number}", "<NODATA>255</NODATA>", namer, corner)
+
+
+def _source(
+    look: _Look, band: _Band, number: str, hides: str, namer: _Namer, corner: tuple[int, int]
+) -> str:
+    """A band or mask of a tile, drawn where it is not what `hides` tells."""
     name, is_relative = namer(band.path)
     size = f'xSize="{look.grid.width}" ySize="{look.grid.height}"'
-    number = f"mask,{band.number}" if index is None else str(band.number)
-    if index is None:
-        hides = "<NODATA>0</NODATA>"
-    elif band.nodata is None:
-        hides = "<UseMaskBand>true</UseMaskBand>"
-    else:
-        hides = f"<NODATA>{band.nodata!r}</NODATA>"
     return (
         f'<ComplexSource><SourceFilename relativeToVRT="{is_relative}">{escape(name)}'
         f"</SourceFilename><SourceBand>{number}</SourceBand>"
