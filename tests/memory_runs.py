@@ -17,9 +17,12 @@ import json, sys
 from geoseg.predict import PredictOptions, estimate, predict
 what, options, places = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:]
 options = {key: tuple(o) if isinstance(o, list) else o for key, o in options.items()}
-job = {"estimate": estimate, "predict": predict}[what]
-[found] = job(places[0], places[2:], places[1], PredictOptions(overwrite=True, **options))
-told = {"memory": found.memory, "panels": found.panels} if what == "estimate" else {}
+order, told = (places[0], places[2:], places[1], PredictOptions(overwrite=True, **options)), {}
+if "estimate" in what:
+    [found] = estimate(*order)
+    told = {"memory": found.memory, "panels": found.panels}
+if "predict" in what:
+    predict(*order)
 with open("/proc/self/status") as status:
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 print(json.dumps({"peak": peak << 10, **told}))
@@ -31,7 +34,7 @@ def told(what, options, *places):
     """What a process says of `estimate` or `predict`.
 
     Args:
-        what: The job.
+        what: `estimate`, `predict`, or both, one after the other.
         options: Of `PredictOptions`, as JSON has them.
         places: Scene, output, bundles.
 
