@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import rasterio
 import torch
 from affine import Affine
+from torch_threads import one_thread
 
 from geoseg.engine import parts, sink
 from geoseg.errors import OutputError, WorkError
@@ -31,12 +33,18 @@ SHAPE = 1700, 300
 FP32 = PredictOptions(precision="fp32", device="cpu", backend="torch", blend="hann")
 
 
-@pytest.fixture
-def scene(tmp_path):
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
     """Noise with a hole in it, so that batches do not end where rows of windows do."""
     data = np.random.default_rng(1).integers(1, 255, (3, *SHAPE)).astype(np.uint8)
     data[:, 200:700, :170] = 0
-    path = tmp_path / "scene.tif"
+    path = tmp_path_factory.mktemp("scene") / "scene.tif"
     with rasterio.open(
         path, "w", driver="GTiff", count=3, height=SHAPE[0], width=SHAPE[1], dtype="uint8",
         nodata=0, crs="EPSG:32632", transform=Affine(0.5, 0, 5e5, 0, -0.5, 5e6),
@@ -45,16 +53,19 @@ def scene(tmp_path):
     return path
 
 
-@pytest.fixture
-def bundle(tmp_path):
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
     """Convolutions with random weights: their rounding is what must not change."""
     torch.manual_seed(0)
-    spec = ModelSpec(arch="unet", encoder="resnet18", in_channels=3, classes=3)
+    spec = ModelSpec(
+        arch="linknet", encoder="resnet18", in_channels=3, classes=3, options={"encoder_depth": 3}
+    )
     card = ModelCard(
         spec=spec, legend=Legend.of_values(range(3)).to_dict(), bands=("", "", ""), dtype="uint8",
         scaling=Scaling(kind="divide", divisor=255), window=96, stride=64,
     )  # fmt: skip
-    return ModelBundle.of(build_model(spec).eval(), card).save(tmp_path / "model.safetensors").path
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    return ModelBundle.of(build_model(spec).eval(), card).save(path).path
 
 
 class Stop(Progress):
@@ -95,28 +106,59 @@ def options_for(folder, **changes):
     )
 
 
+def narrow_panels(monkeypatch):
+    monkeypatch.setattr(sink, "BLOCK", 128)
+    monkeypatch.setattr(parts, "BLOCK", 128)
+    monkeypatch.setattr(parts, "panel_width", lambda *_: 128)
+
+
+PANELS = {"max_memory": 1}
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory, scene, bundle):
+    """What never stopped, by whether it went by panels: the folder, and what was told."""
+    made = {}
+    for panels in (False, True):
+        folder = tmp_path_factory.mktemp("once")
+        with pytest.MonkeyPatch.context() as patch:
+            if panels:
+                narrow_panels(patch)
+            options = options_for(folder, **(PANELS if panels else {}))
+            [result] = predict(scene, bundle, folder / "c.tif", options)
+        made[panels] = folder, result
+    return made
+
+
 @pytest.mark.parametrize("rows", [600, 1100, 1690])
-@pytest.mark.parametrize("changes", [{}, {"max_memory": 1}], ids=["whole", "panels"])
-def test_stopped_run_goes_on_to_the_same_bytes(tmp_path, monkeypatch, scene, bundle, rows, changes):
+@pytest.mark.parametrize("changes", [{}, PANELS], ids=["whole", "panels"])
+def test_stopped_run_goes_on_to_the_same_bytes(
+    tmp_path, monkeypatch, scene, bundle, once, rows, changes
+):
     monkeypatch.setattr(sink, "CHECKPOINT_SECONDS", 0)
     if changes:
-        monkeypatch.setattr(sink, "BLOCK", 128)
-        monkeypatch.setattr(parts, "BLOCK", 128)
-        monkeypatch.setattr(parts, "panel_width", lambda *_: 128)
-    once, twice = tmp_path / "once", tmp_path / "twice"
-    once.mkdir()
-    twice.mkdir()
-    predict(scene, bundle, once / "c.tif", options_for(once, **changes))
+        narrow_panels(monkeypatch)
+    twice = tmp_path
     with pytest.raises(KeyboardInterrupt):
         predict(scene, bundle, twice / "c.tif", options_for(twice, **changes), progress=Stop(rows))
     assert not (twice / "c.tif").exists()
     assert hidden(twice)
     resumed = options_for(twice, resume=True, **changes)
     [result] = predict(scene, bundle, twice / "c.tif", resumed)
-    [again] = predict(scene, bundle, once / "c.tif", options_for(once, overwrite=True, **changes))
-    assert content(twice) == content(once)
-    assert result.pixels == again.pixels
-    assert (result.windows, result.skipped) == (again.windows, again.skipped)
+    whole, told = once[bool(changes)]
+    assert content(twice) == content(whole)
+    assert result.pixels == told.pixels
+    assert (result.windows, result.skipped) == (told.windows, told.skipped)
+
+
+def test_overwriting_makes_the_same_bytes(tmp_path, scene, bundle, once):
+    whole, told = once[False]
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "c.tif").write_bytes(b"older")
+    options = options_for(tmp_path, overwrite=True)
+    [again] = predict(scene, bundle, tmp_path / "c.tif", options)
+    assert content(tmp_path) == content(whole)
+    assert (again.windows, again.skipped) == (told.windows, told.skipped)
 
 
 def test_run_that_is_finished_is_left_alone(tmp_path, scene, bundle):
@@ -138,8 +180,11 @@ def test_result_of_other_settings_is_not_taken_for_finished(tmp_path, scene, bun
 
 
 @pytest.mark.parametrize("change", ["settings", "scene", "rasters", "second raster", "journal"])
-def test_what_does_not_fit_is_begun_anew(tmp_path, monkeypatch, caplog, scene, bundle, change):
+def test_what_does_not_fit_is_begun_anew(
+    tmp_path, monkeypatch, caplog, scene, bundle, once, change
+):
     monkeypatch.setattr(sink, "CHECKPOINT_SECONDS", 0)
+    scene = shutil.copy(scene, tmp_path)
     folder = tmp_path / "out"
     folder.mkdir()
     with pytest.raises(KeyboardInterrupt):
@@ -166,9 +211,11 @@ def test_what_does_not_fit_is_begun_anew(tmp_path, monkeypatch, caplog, scene, b
     assert not hidden(folder)
     if change != "journal":
         assert "begins anew" in caplog.text
-    fresh = tmp_path / "fresh"
-    fresh.mkdir()
-    predict(scene, bundle, fresh / "c.tif", options_for(fresh, **changes))
+    fresh, _ = once[False]
+    if changes:
+        fresh = tmp_path / "fresh"
+        fresh.mkdir()
+        predict(scene, bundle, fresh / "c.tif", options_for(fresh, **changes))
     assert content(folder) == content(fresh)
 
 
@@ -194,13 +241,20 @@ def test_early_stop_leaves_nothing(tmp_path, scene, bundle):
 
 
 SCRIPT = """
-import sys
+import os, sys
 from geoseg.engine import sink
 from geoseg.predict import PredictOptions, predict
 sink.CHECKPOINT_SECONDS = 0
-predict(*sys.argv[1:4], PredictOptions(precision="fp32", device="cpu", backend="torch",
-                                       blend="hann", resume=True))
+for _ in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        predict(*sys.argv[1:4], PredictOptions(precision="fp32", device="cpu", backend="torch",
+                                               blend="hann", resume=True))
+        os._exit(0)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
+"""Goes on whenever it is told to, in a process of its own that need not import torch anew."""
 
 
 @pytest.mark.slow
@@ -210,19 +264,34 @@ def test_killed_process_is_gone_on_with(tmp_path, scene, bundle):
     folder.mkdir()
     predict(scene, bundle, tmp_path / "c.tif", FP32)
     command = [sys.executable, "-c", SCRIPT, scene, bundle, folder / "c.tif"]
-    journals = []
-    for size in (1, 2, 3):
-        process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
-        while process.poll() is None and lines(folder) <= size:
-            time.sleep(0.01)
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGKILL)
-        process.wait()
-        journals.append(lines(folder))
+    journals, codes = [], []
+    with subprocess.Popen(
+        list(map(str, command)), text=True, bufsize=1,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as server:  # fmt: skip
+        for size in (1, 2, 3, None):
+            server.stdin.write("go on\n")
+            pid = int(server.stdout.readline())
+            while size and lives(pid) and lines(folder) <= size:
+                time.sleep(0.01)
+            if size:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            codes.append(int(server.stdout.readline()))
+            journals.append(lines(folder))
     assert max(journals) > 1
-    subprocess.run(list(map(str, command)), check=True, stderr=subprocess.DEVNULL)
+    assert codes[0] == -signal.SIGKILL
+    assert codes[-1] == 0
     assert (folder / "c.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
     assert not hidden(folder)
+
+
+def lives(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def lines(folder: Path) -> int:
@@ -270,16 +339,16 @@ def test_no_raster_is_published_before_all_are_checked(tmp_path, monkeypatch, sc
 
 def test_resized_scene_is_gone_on_with(tmp_path, monkeypatch, scene, bundle):
     monkeypatch.setattr(sink, "CHECKPOINT_SECONDS", 0)
-    once, twice = tmp_path / "once", tmp_path / "twice"
-    once.mkdir()
+    whole, twice = tmp_path / "whole", tmp_path / "twice"
+    whole.mkdir()
     twice.mkdir()
-    predict(scene, bundle, once / "c.tif", options_for(once, mode="resize"))
+    predict(scene, bundle, whole / "c.tif", options_for(whole, mode="resize"))
     options = options_for(twice, mode="resize")
     with pytest.raises(KeyboardInterrupt):
         predict(scene, bundle, twice / "c.tif", options, progress=Stop(1200))
     assert hidden(twice)
     predict(scene, bundle, twice / "c.tif", options_for(twice, mode="resize", resume=True))
-    assert content(twice) == content(once)
+    assert content(twice) == content(whole)
 
 
 def test_interrupt_while_the_writer_is_waited_for_ends_it_first(tmp_path, monkeypatch):
