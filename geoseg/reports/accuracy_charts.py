@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geoseg.reports.accuracy_text import area_scale
-from geoseg.reports.drawing import literal
+from geoseg.reports.drawing import literal, write_png
 
 _INK, _PALE, _GRID = "#22262b", "#626b75", "#e4e6e8"
 _BLUE, _ORANGE, _GREEN = "#1f5fa8", "#d97a1d", "#3a8f5c"
@@ -109,8 +109,10 @@ def saved(figure: Figure, kind: Literal["png", "svg"] = "png") -> bytes:
     # Names of classes may be in any script, and the font may lack it: a box is no fault of ours.
     with rc_context({"svg.hashsalt": "geoseg"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        metadata = {"Date": None} if kind == "svg" else {}
-        figure.savefig(buffer, format=kind, dpi=_DPI, facecolor="white", metadata=metadata)
+        if kind == "png":
+            write_png(figure, buffer, _DPI)
+        else:
+            figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None})
     return buffer.getvalue()
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from pathlib import Path as FilePath
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.path import Path
 from shapely.geometry.base import BaseGeometry
@@ -51,6 +54,22 @@ def stretch(
     picture[..., :3] = np.rint(255 * np.moveaxis(light, 0, -1))  # one band spreads over three
     picture[..., 3] = 255 * valid
     return picture
+
+
+def write_png(figure: Figure, target: FilePath | IO[bytes], dpi: int) -> None:
+    """Write a figure on white as a PNG file.
+
+    `Figure.savefig` draws one with a layout twice, for backends whose size depends on it: that of
+    pixels is the same either way.
+
+    Args:
+        figure: The figure.
+        target: A file, or what takes its bytes.
+        dpi: Dots per inch.
+    """
+    figure.set_dpi(dpi)
+    figure.set_facecolor("white")
+    FigureCanvasAgg(figure).print_png(target)  # type: ignore[no-untyped-call]
 
 
 def literal(text: str) -> str:

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from geoseg.geo.legend import Legend
 from geoseg.geo.outputs import publish
 from geoseg.geo.sample_view import SampleView
-from geoseg.reports.drawing import literal
+from geoseg.reports.drawing import literal, write_png
 
 Array = npt.NDArray[Any]
 IGNORE_COLOR = (200, 200, 200)
@@ -309,4 +309,4 @@ def _shorten(name: str) -> str:
 
 def _save(figure: Figure, output: str | Path) -> None:
     with publish(output) as temporary:
-        figure.savefig(temporary, dpi=_DOTS_PER_INCH, facecolor="white")
+        write_png(figure, temporary, _DOTS_PER_INCH)
