@@ -36,7 +36,7 @@ class HandleWitness:
 
     def read(self, index, rng, focus=-1):
         scene = self._scene
-        kept = kept_handle((scene.path, scene.stamp, scene.options)) is not None
+        kept = kept_handle(scene._key) is not None
         scene.read(Window(index, 0, 1, 1))
         image = np.array([os.getpid(), kept], np.int64).reshape(2, 1, 1)
         mask = np.full((1, 1), self.legend.values[0], np.uint8)

@@ -201,7 +201,7 @@ def order_of(job: SceneJob, ensemble: Ensemble, options: PredictOptions) -> Scen
         ),
         targets=job.targets,
         sha256=ensemble.sha256,
-        stamp=job.own.stamp,
+        stamp=(*job.own.stamp, *job.own.sources),
         mark=mark_of(job.settings),
         remote=allowed_remote(),
     )

@@ -61,8 +61,8 @@ class SceneOrder:
     sha256: str
     """Hashes of the bundles' files."""
 
-    stamp: tuple[int, int]
-    """Size and change time of the scene's file: what was kept of an older one is not used."""
+    stamp: tuple[int, ...]
+    """Sizes and change times of the scene's files: what was kept of older ones is not used."""
 
     mark: str
     """Of the settings; a worker that sees another scene or model gets another one."""

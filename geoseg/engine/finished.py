@@ -41,7 +41,7 @@ def read_outcome(job: SceneJob, legend: Legend) -> Outcome:
 
 
 def _is_finished(path: Path, job: SceneJob) -> bool:
-    if not path.is_file() or _changed(path) < job.own.stamp[1]:
+    if not path.is_file() or _changed(path) < max(job.own.stamp[1], job.own.sources[0]):
         return False
     try:
         with rasterio.open(path) as dataset:

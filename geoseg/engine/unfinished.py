@@ -19,7 +19,7 @@ def identity_of(job: SceneJob) -> dict[str, Any]:
     """What an unfinished run must have in common with one that goes on with it."""
     identity = {
         "settings": job.settings,
-        "stamp": list(job.own.stamp),
+        "stamp": [*job.own.stamp, *job.own.sources],
         "rasters": [path.name for path in job.targets.written],
     }
     return dict(json.loads(json.dumps(identity)))

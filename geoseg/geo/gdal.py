@@ -7,11 +7,13 @@ kept for that thread of that process, and never passed on.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Hashable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,10 @@ _MAX_HANDLES = 32
 """Open datasets kept per thread."""
 
 _PNG_MARK, _PNG_TAIL = b"\x89PNG\r\n\x1a\n", 1 << 16
+
+
+_STAMP_BYTES = 6
+"""Of a number that JSON holds exactly."""
 
 
 class _Handles(threading.local):
@@ -169,6 +175,39 @@ def file_stamp(path: str) -> tuple[int, int]:
     except OSError as error:
         raise SceneError(path, "is no longer there", "Check the path") from error
     return status.st_size, status.st_mtime_ns
+
+
+def sources_stamp(dataset: DatasetReader) -> tuple[int, int]:
+    """Of the files that a VRT shows: newest time of change, and a number to tell replaced ones.
+
+    Args:
+        dataset: Any; zeros where it is no VRT of files of this machine.
+    """
+    if dataset.driver != "VRT":
+        return 0, 0
+    newest, names, told = 0, _files(dataset), hashlib.sha256()
+    seen = set(names)
+    for name in names:  # which grows by the files of VRTs among them
+        status = os.stat(name)
+        newest = max(newest, status.st_mtime_ns)
+        told.update(repr((Path(name).name, status.st_size, status.st_mtime_ns)).encode())
+        if name.lower().endswith(".vrt") and name != dataset.name:
+            with suppress(*GDAL_ERRORS), warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                with DatasetReader(name, driver=["VRT"]) as inner:
+                    found = [each for each in _files(inner) if each not in seen]
+                names += found
+                seen.update(found)
+    return newest, int.from_bytes(told.digest()[:_STAMP_BYTES])
+
+
+def _files(dataset: DatasetReader) -> list[str]:
+    """Those of this machine, but for the statistics that other programs put beside them."""
+    return [
+        name
+        for name in dataset.files
+        if not is_remote(name) and not name.endswith(".aux.xml") and os.path.isfile(name)
+    ]
 
 
 def limit_block_cache(size: int) -> None:

@@ -33,6 +33,7 @@ from geoseg.geo.gdal import (
     kept_handle,
     open_dataset,
     reason,
+    sources_stamp,
 )
 from geoseg.geo.grid import Grid
 from geoseg.geo.npy import NpyAxes
@@ -141,6 +142,9 @@ class Scene:
 
     stamp: tuple[int, int] = (0, 0)
     """Size and change time of the file when it was opened."""
+
+    sources: tuple[int, int] = (0, 0)
+    """Of the files of a VRT, likewise: see `geoseg.geo.gdal.sources_stamp`."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], options: SceneOptions | None = None) -> Scene:
@@ -315,7 +319,7 @@ class Scene:
     @property
     def _key(self) -> Hashable:
         """What the open file is kept under."""
-        return self.path, self.stamp, self.options
+        return self.path, self.stamp, self.sources, self.options
 
     @property
     def _is_expanded(self) -> bool:
@@ -364,6 +368,7 @@ def _describe(path: str, dataset: DatasetReader, options: SceneOptions) -> Scene
         validity=validity_of(dataset, file_bands),
         nodata_values=nodata_values,
         stamp=file_stamp(path),
+        sources=sources_stamp(dataset),
     )
 
 

@@ -211,4 +211,5 @@ def _measure(source: WindowSource, seed: int) -> tuple[BandStats, tuple[int, ...
 def _describe(labelled: LabelledScene) -> list[object]:
     scene = labelled.scene
     name = os.path.basename(scene.path)
-    return [name, scene.stamp, scene.bands, scene.grid.shape, list(scene.grid.transform)]
+    place = scene.grid.shape, list(scene.grid.transform)
+    return [name, scene.stamp, scene.sources, scene.bands, *place]
