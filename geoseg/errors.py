@@ -24,6 +24,15 @@ from typing import ClassVar
 _NO_MEMORY = re.compile(r"out ?of ?memory|allocate memory|bad.alloc|ALLOC_FAILED", re.IGNORECASE)
 """What allocators say: of CUDA, cuDNN and cuBLAS, PyTorch on a processor, C++, ONNX Runtime."""
 
+_URL_SECRETS = re.compile(
+    r"(?P<begin>[a-z][a-z0-9+.-]*://|/vsi\w*(?=\?))"
+    r"(?:[^\s/?#]*@)?"
+    r"(?P<path>[^\s?]*)"
+    r"(?P<query>\?\S*?(?=[\])}'\"<>,;:.]*(?:\s|$)))?",
+    re.IGNORECASE,
+)
+"""URLs, with the names and keys in them: `scheme://name:key@host/path?signature=key`."""
+
 
 class GeosegError(Exception):
     """An error that tells its cause and its cure in one line.
@@ -100,5 +109,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def printable(text: str) -> str:
-    """Escape control characters, so that a hostile name cannot drive the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t " else repr(c)[1:-1] for c in text)
+    """Make a text fit to be shown, and kept in logs.
+
+    Control characters are escaped, so that a hostile name cannot drive the terminal; of URLs it
+    is left out what may be a key: the user before the host, and the query.
+    """
+    shown = _URL_SECRETS.sub(_without_secrets, text)
+    return "".join(c if c.isprintable() or c in "\n\t " else repr(c)[1:-1] for c in shown)
+
+
+def _without_secrets(url: re.Match[str]) -> str:
+    return f"{url['begin']}{url['path']}{'?...' if url['query'] else ''}"

@@ -19,6 +19,7 @@ from geoseg.geo.classes import class_values, legend_of_classes, open_classes, st
 from geoseg.geo.legend import Legend
 from geoseg.geo.output_lock import writing
 from geoseg.geo.raster import Raster, Scene
+from geoseg.geo.remote import file_name
 from geoseg.geo.sample_design import Picks, allocate, draw
 from geoseg.geo.sample_file import check_sample_path, write_sample
 from geoseg.geo.sample_points import FIELD, LEAST
@@ -204,7 +205,7 @@ def _frame(
     columns: dict[str, Any] = {
         "id": np.arange(1, len(cols) + 1),
         FIELD: pd.array([None] * len(cols), dtype="string"),
-        "scene": Path(scene.path).name,
+        "scene": file_name(scene.path),
     }
     if show_class:
         columns["map_class"] = np.array(legend.names, dtype=object)[picks.classes]

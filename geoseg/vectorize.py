@@ -29,6 +29,7 @@ from geoseg.geo.polygon_layer import PolygonLayer
 from geoseg.geo.polygon_writer import check_layer, write_layer
 from geoseg.geo.probabilities import Probabilities
 from geoseg.geo.raster import Scene
+from geoseg.geo.remote import file_name
 from geoseg.geo.tracing import Fields
 from geoseg.progress import Progress
 
@@ -235,7 +236,7 @@ def _sources(
         _Source(
             rows=SceneRows(scene, legend),
             grid=scene.grid,
-            names=one_name(options.scene or Path(scene.path).name),
+            names=one_name(options.scene or file_name(scene.path)),
             fields=fields[place] if fields else None,
         )
         for place, scene in enumerate(scenes)

@@ -73,3 +73,24 @@ def test_failures_of_memory_are_known_by_type_or_text(error):
 )  # fmt: skip
 def test_other_failures_are_not_taken_for_those_of_memory(error):
     assert not errors.is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://e.org/a.tif?X-Amz-Signature=ab%2F1&b=c", "https://e.org/a.tif?..."),
+        ("at 'https://e.org/a.tif?sig=ab', (https://e.org/b?sig=ab).",
+         "at 'https://e.org/a.tif?...', (https://e.org/b?...)."),
+        ("https://user:pass@word@e.org:8080/a.tif", "https://e.org:8080/a.tif"),
+        ("/vsicurl/https://user@e.org/a.tif?k=v", "/vsicurl/https://e.org/a.tif?..."),
+        ("/vsicurl?header.Authorization=k&url=https%3A%2F%2Fe.org", "/vsicurl?..."),
+        ("az://box/a.tif?sv=1&sig=k", "az://box/a.tif?..."),
+        ("s3://box/a@2.tif of /home/me/what?.tif", "s3://box/a@2.tif of /home/me/what?.tif"),
+        ("tls://127.0.0.1:8786: its scheduler is gone", None),
+        ("Is https://e.org/a.tif right? Yes", None),
+    ],
+)  # fmt: skip
+def test_keys_in_urls_are_not_shown(text, shown):
+    assert errors.printable(text) == (shown or text)
+    if shown:
+        assert str(SceneError(text, "is gone")) == f"{shown}: is gone"

@@ -63,6 +63,22 @@ def test_a_server_that_refuses_is_told_in_one_line(tmp_path, server, bundle, cap
     assert {path.name for path in tmp_path.iterdir()} == {"scene.tif", bundle.name}
 
 
+def test_keys_of_urls_are_nowhere_told_or_kept(tmp_path, server, bundle, capfd):
+    """Neither in messages, nor in what is written."""
+    url, out = server.fresh("scene.tif").replace("//", "//name:word@"), tmp_path / "out"
+    out.mkdir()
+    words = ["-m", str(bundle), "--backend", "torch", "--device", "cpu", "-v", "--progress", "json"]
+    words += ["-o", str(out / "c.tif"), "--polygons", str(out / "c.geojson")]
+    assert main(["predict", f"{url}?X-Amz-Signature=secret", *words]) == 0
+    server.plan(404)
+    assert main(["predict", f"{url.replace('/1/', '/99/')}?X-Amz-Signature=secret", *words]) == 2
+    told = capfd.readouterr()
+    assert "scene.tif?..." in told.err
+    kept = [path.read_bytes().decode("latin1") for path in out.iterdir()]
+    assert len(kept) >= 2
+    assert not [text for text in [told.err, *kept] if "secret" in text or "word@" in text]
+
+
 def test_urls_of_a_list_are_read_where_that_is_allowed(tmp_path, server, capsys):
     (tmp_path / "scenes.txt").write_text(f"{server.fresh('scene.tif')}\n")
     words = ["info", f"@{tmp_path / 'scenes.txt'}", "--json"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 
 from geoseg.engine.confidence import NODATA
 from geoseg.engine.crew import Crew
@@ -16,6 +15,7 @@ from geoseg.engine.scene_run import SceneRun
 from geoseg.geo.class_rows import SceneRows, ToldRows
 from geoseg.geo.classes import open_classes
 from geoseg.geo.cog import RasterWriter
+from geoseg.geo.remote import file_name
 from geoseg.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def write_late_polygons(
     assert classes.nodata is not None
     writer = RasterWriter(job.targets.confidences, confidences, overwrite=True)
     try:
-        name, height = Path(job.own.path).name, job.own.grid.height
+        name, height = file_name(job.own.path), job.own.grid.height
         with progress.task(name, height, "rows") as task:
             for window, values, valid in run.product_rows():
                 values[-1][:, ~valid] = NODATA

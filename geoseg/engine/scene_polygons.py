@@ -15,7 +15,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +29,7 @@ from geoseg.engine.scene_job import SceneJob
 from geoseg.geo.class_rows import Block, ClassRows, ToldRows
 from geoseg.geo.cog import BLOCK, RasterWriter
 from geoseg.geo.legend import Legend
+from geoseg.geo.remote import file_name
 from geoseg.progress import Progress
 
 if TYPE_CHECKING:
@@ -224,4 +224,4 @@ def writing_polygons(
 
 
 def _name(job: SceneJob) -> str:
-    return Path(job.own.path).name
+    return file_name(job.own.path)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +44,7 @@ from geoseg.engine.unfinished import (
 )
 from geoseg.geo.cog import RasterProfile, RasterWriter, publish_together
 from geoseg.geo.gdal import limit_block_cache
+from geoseg.geo.remote import file_name
 from geoseg.geo.style import raster_attribute_xml, raster_qml
 from geoseg.progress import Progress, Task
 
@@ -174,7 +174,7 @@ class SceneRun:
             done = sum(sum(part.counts.windows) for part in parts)
             total = sum(part.rows[1] - part.rows[0] for part in parts)
             with (
-                progress.task(Path(job.own.path).name, total, "rows") as task,
+                progress.task(file_name(job.own.path), total, "rows") as task,
                 Sink(
                     writers,
                     [product.nodata for product in self._products],

@@ -20,6 +20,7 @@ from geoseg.geo.geometry import burn
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.raster import Raster, Scene
+from geoseg.geo.remote import file_name
 from geoseg.geo.vector import read_area
 from geoseg.geo.window_sums import WindowSums
 from geoseg.progress import Progress
@@ -73,7 +74,7 @@ class Survey:
     def look(self, run: SceneRun, legend: Legend, measure: Measure, progress: Progress) -> None:
         """Predict the scene and add up what is seen."""
         height, width = self.own.grid.shape
-        with progress.task(Path(self.own.path).name, height * width, "px") as task:
+        with progress.task(file_name(self.own.path), height * width, "px") as task:
             for window, (classes, doubt), valid in run.product_rows():
                 row, col = int(window.row_off), int(window.col_off)
                 values = doubt[0] * UNCERTAINTY_SCALE

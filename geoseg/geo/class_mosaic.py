@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from geoseg.geo.lattice import lay_out
 from geoseg.geo.legend import Legend
 from geoseg.geo.probabilities import Probabilities
 from geoseg.geo.raster import Scene
+from geoseg.geo.remote import file_name
 
 _PIXELS = 1 << 22
 """Pixels in a block."""
@@ -151,7 +151,7 @@ class ClassMosaic:
         for place in self.places:
             touched = (left < place.col + place.shape[1]) & (right > place.col)
             touched &= (top < place.row + place.shape[0]) & (bottom > place.row)
-            name = Path(place.path).name
+            name = file_name(place.path)
             for index in np.flatnonzero(touched):
                 listed[index] += f", {name}" if listed[index] else name
         return listed

@@ -22,6 +22,7 @@ import rasterio
 import torch
 
 from geoseg import __version__
+from geoseg.errors import printable
 from geoseg.geo.outputs import publish
 from geoseg.nn.stopwatch import Stopwatch
 
@@ -203,6 +204,10 @@ def recorded() -> Iterator[Callable[[Path], None]]:
 
 class _LogFile(logging.FileHandler):
     """Loses lines where the disk is full: checkpoints tell of it, and whether training ends."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """As it may be kept: without the keys of URLs."""
+        return printable(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Do without the traceback that logging prints."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +12,7 @@ from geoseg.geo.labelled import open_labelled
 from geoseg.geo.labels import LabelOptions
 from geoseg.geo.paths import find_scenes
 from geoseg.geo.raster import Scene, SceneOptions
+from geoseg.geo.remote import file_name
 from geoseg.geo.splits import Split, SplitOptions, SplitPlan, plan_splits
 from geoseg.geo.stats import BandStats, BandStatsAccumulator
 from geoseg.geo.windows import sliding_windows
@@ -210,6 +210,6 @@ def _measure(source: WindowSource, seed: int) -> tuple[BandStats, tuple[int, ...
 
 def _describe(labelled: LabelledScene) -> list[object]:
     scene = labelled.scene
-    name = os.path.basename(scene.path)
+    name = file_name(scene.path)
     place = scene.grid.shape, list(scene.grid.transform)
     return [name, scene.stamp, scene.sources, scene.bands, *place]

@@ -19,6 +19,7 @@ from geoseg.geo.legend import Legend
 from geoseg.geo.output_lock import writing
 from geoseg.geo.outputs import check_output, publish
 from geoseg.geo.raster import Raster, Scene, SceneOptions
+from geoseg.geo.remote import file_name
 from geoseg.geo.scene_images import shown_bands
 from geoseg.reports.drawing import draw_scale_bar, ground_ratio, literal, stretch
 from geoseg.reports.outlines import draw_outlines, read_outlines
@@ -93,7 +94,7 @@ class _Panel:
 
     @property
     def title(self) -> str:
-        name = Path(self.scene.path).name
+        name = file_name(self.scene.path)
         more = {"classes": self.classes, "polygons": self.polygons}
         over = [word for word, what in more.items() if what is not None]
         return f"{name} with {' and '.join(over)}" if over else name
