@@ -30,6 +30,9 @@ SHEET, FIGURES = "dry_run.png", "dry_run.json"
 
 LAST = f"{CHECKPOINTS}/last.ckpt"
 
+_HIDDEN = ".geoseg-"
+"""How names of unfinished files begin, and of locks."""
+
 _CHANGEABLE = ("train.workers", "train.device", "data.cache_mb", "log")
 """What may differ when a run is resumed, because it does not change what is learnt."""
 
@@ -42,14 +45,17 @@ def check_run(run: Path, config: TrainConfig, *, resume: bool, overwrite: bool) 
         ConfigError: If its run was begun with another configuration; what differs is listed.
     """
     if not resume:
-        content = {path.name for path in run.iterdir()} if run.is_dir() else set()
+        found = {path.name for path in run.iterdir()} if run.is_dir() else set()
+        # Not what a run that was killed as it began has left: it is removed when something is made.
+        content = {name for name in found if not name.startswith(_HIDDEN)}
         tried = bool(content) and content <= {SHEET, FIGURES}  # by a dry run, and nothing more
         if content and not tried and not overwrite:
             cure = "Give --resume to go on with it, --overwrite to replace it, or another folder"
             raise OutputError(run, "already exists and is not empty", cure)
         inputs = [*config.data.tiles, *config.data.scenes]
-        marker = content.pop() if tried else CONFIG
-        check_output_folder(run, overwrite=overwrite or tried, inputs=inputs, marker=marker)
+        is_ours = tried or not content
+        marker = None if is_ours else CONFIG
+        check_output_folder(run, overwrite=overwrite or is_ours, inputs=inputs, marker=marker)
         return
     if not (run / CONFIG).is_file():
         raise OutputError(run, "is no run that can be resumed", "Train without --resume first")
@@ -115,8 +121,12 @@ def open_run(run: Path, setup: TrainSetup, *, resume: bool) -> Path | None:
 
 
 def clear_run(run: Path) -> None:
-    """Remove what an earlier run left; files that are none of ours stay."""
-    files = (CONFIG, BUNDLE, METRICS, *PICTURES, REPORT, SCENE_REPORT, RUN_JSON, RUN_LOG)
+    """Remove what an earlier run left; files that are none of ours stay.
+
+    Its configuration stays until the new one takes its place: by it the folder is known, should
+    this process be killed.
+    """
+    files = (BUNDLE, METRICS, *PICTURES, REPORT, SCENE_REPORT, RUN_JSON, RUN_LOG)
     for name in files:
         (run / name).unlink(missing_ok=True)
     for name in (CHECKPOINTS, EVENTS, WANDB):
