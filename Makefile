@@ -37,7 +37,7 @@ docs: $(VENV)/.installed-test
 	$(BIN)/python -m mkdocs build --strict
 
 lock: | $(BIN)/python
-	$(BIN)/python .ci/lock.py
+	$(BIN)/python .ci/lock.py $(PIP_ARGS)
 
 audit: | $(BIN)/python
 	$(PIP) pip-audit

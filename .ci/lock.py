@@ -1,6 +1,6 @@
 """Locks what the tests install: `.ci/lock.txt` with hashes, and docs/licences.md with licences.
 
-`make lock` runs this in the environment of the tests. Users are not bound by the lock: what they
+`make lock` runs this in the environment of the tests; words after it are handed to pip. Users are not bound by the lock: what they
 install goes by the ranges of pyproject.toml.
 """
 
@@ -37,7 +37,7 @@ licences that are unknown or would bind what uses geoseg (AGPL, GPL).
 def main() -> int:
     """Resolve anew, and write both files."""
     words = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
-    words += ["--report", "-", "--editable", f"{ROOT}[test]"]
+    words += ["--report", "-", "--editable", f"{ROOT}[test]", *sys.argv[1:]]
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - pip
     write(json.loads(done.stdout))
     return 0
