@@ -1,7 +1,7 @@
 """Locks what the tests install: `.ci/lock.txt` with hashes, and docs/licences.md with licences.
 
-`make lock` runs this in the environment of the tests; words after it are handed to pip. Users are not bound by the lock: what they
-install goes by the ranges of pyproject.toml.
+`make lock` runs this in the environment of the tests; words after it are handed to pip. Users are
+not bound by the lock: what they install goes by the ranges of pyproject.toml.
 """
 
 # ruff: noqa: INP001 - a script, not a package
