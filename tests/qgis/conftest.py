@@ -95,10 +95,14 @@ def stand_in(room):
 class Qgis:
     """Runs QGIS without a screen, in an environment that is nobody's."""
 
-    def __init__(self, room, geoseg):
+    def __init__(self, room, geoseg, home=None):
+        """Begin with a copy of `home`, or with an empty one."""
         self.room = room
         (room / "run").mkdir(mode=0o700)
-        (room / "home").mkdir()
+        if home is None:
+            (room / "home").mkdir()
+        else:
+            shutil.copytree(home, room / "home")
         self.environ = {
             "PATH": PLACES,
             "HOME": str(room / "home"),
@@ -109,7 +113,6 @@ class Qgis:
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
         }
-        self.process("plugins", "enable", "geoseg_qgis")
 
     def process(self, *words, check=True):
         """What `qgis_process` tells: exit code, stdout, stderr."""
@@ -147,21 +150,27 @@ class Qgis:
         return json.loads(done.stdout.rsplit("ANSWER", 1)[1])
 
 
-def needs_qgis():
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    """One in which the plugin was enabled."""
     if shutil.which("qgis_process.bin", path=PLACES) is None or not QGIS_MODULES.is_dir():
         pytest.skip("QGIS is not installed")
+    first = Qgis(tmp_path_factory.mktemp("first"), "geoseg")
+    first.process("plugins", "enable", "geoseg_qgis")
+    return first.room / "home"
 
 
 @pytest.fixture
-def qgis(room, stand_in):
-    needs_qgis()
-    return Qgis(room, stand_in)
+def qgis(room, stand_in, home):
+    return Qgis(room, stand_in, home)
 
 
 @pytest.fixture
-def real_qgis(room):
-    needs_qgis()
+def real_qgis(room, home):
     command = Path(sys.executable).with_name("geoseg")
     if not os.access(command, os.X_OK):
         pytest.skip("the command geoseg is not installed")
-    return Qgis(room, command)
+    real = Qgis(room, command, home)
+    # What is compiled is kept there: compiling it anew for this test would take most of a minute.
+    real.environ["XDG_CACHE_HOME"] = os.environ.get("XDG_CACHE_HOME") or f"{Path.home()}/.cache"
+    return real
