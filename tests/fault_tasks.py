@@ -1,12 +1,13 @@
-"""What each writer writes in the tests of full disks: small, so that every write can fail once."""
+"""What each writer writes in the tests of full disks: small, so that every write can fail once.
+
+Those that need torch are in `fault_torch_tasks.py`: without it a process is forked at once.
+"""
 
 from pathlib import Path
 
 import geopandas
 import numpy as np
-import torch
 from affine import Affine
-from fault_work import save_model
 from shapely import box
 
 from geoseg.geo.cog import RasterProfile, RasterWriter
@@ -14,8 +15,6 @@ from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.polygon_files import write_polygons
 from geoseg.geo.sample_file import write_sample
-from geoseg.nn.checkpoints import write_checkpoint
-from geoseg.nn.journal import write_csv
 from geoseg.reports.figures import draw_curves
 
 LEGEND = Legend.of_values((0, 1), {0: "ground", 1: "roof"})
@@ -66,8 +65,5 @@ TASKS = {
     "geojsonl": polygons("out.geojsonl"),
     "shp": polygons("out.shp"),
     "sample": sample,
-    "bundle": lambda: save_model("out.safetensors", overwrite=True, arch="linear"),
-    "checkpoint": lambda: write_checkpoint({"state_dict": {"a": torch.zeros(50_000)}}, "out.ckpt"),
-    "csv": lambda: write_csv([{"epoch": 1}], Path("out.csv")),
     "picture": lambda: draw_curves([{"epoch": 1, "train/loss": 1.0, "lr": 1.0}], Path("out.png")),
 }

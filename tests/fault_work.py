@@ -18,6 +18,7 @@ import pyogrio
 import rasterio
 import torch
 from affine import Affine
+from fault_tasks import TASKS as LIGHT_TASKS
 from small_land import configure_land, make_land
 
 from geoseg.geo.legend import Legend
@@ -27,16 +28,17 @@ from geoseg.nn.config import dump_config
 from geoseg.nn.models import ModelSpec, build_model
 from geoseg.nn.scaling import Scaling
 
-SHAPE = 1700, 80
+SHAPE = 1100, 80
 PREDICT = "predict {0}/noise.tif -m {0}/model.safetensors --device cpu --precision fp32"
 JOBS = {
-    "predict": f"{PREDICT} --backend torch -o out.tif --probabilities p.tif --polygons p.gpkg",
+    "predict": f"{PREDICT} --backend torch --blend hann -o out.tif"
+    " --probabilities p.tif --polygons p.gpkg",
     "tile": "tile {0}/land/scene.tif --labels {0}/land/labels.tif --legend {0}/land/legend.toml"
-    " --size 12 --stride 4 --split 0.7,0.3,0 -o out",
+    " --size 16 --stride 12 --split 0.7,0.3,0 -o out",
     "train": "train {0}/train.toml -o out",
     "vectorize": "vectorize {0}/classes.tif -o out.gpkg --simplify 1",
     "relabel": "relabel to-index {0}/images --legend {0}/colors.toml -o out",
-    "evaluate": "evaluate {0}/classes.tif --labels {0}/labels.tif -o out",
+    "evaluate": "evaluate {0}/classes.tif --labels {0}/labels.tif --windows 1 -o out",
     "export": "export {0}/linear.safetensors -o out.pt2",
 }
 """Words of each command; {0} is the folder of `make_inputs`."""
@@ -53,6 +55,9 @@ OTHER_JOBS = {
     "datasets": "datasets tile {0}/shots.toml {0}/shots -o out --size 32 -j 1",
 }
 """Further ones, and further ways of those above."""
+
+LIGHT = {"tile", "vectorize", "relabel", "evaluate", "preview", "sample", "datasets"}
+"""Commands that need no torch."""
 
 SHOTS = """
 title = "Shots"
@@ -91,18 +96,22 @@ def make_inputs(folder):
     grid = {"crs": "EPSG:32632", "transform": Affine(0.5, 0, 5e5, 0, -0.5, 5e6)}
     grid |= {"driver": "GTiff", "height": SHAPE[0], "width": SHAPE[1], "dtype": "uint8"}
     noise = draw.integers(1, 255, (3, *SHAPE)).astype("uint8")
+    # A hole, so that batches do not end where rows of windows do.
+    holed = noise.copy()
+    holed[:, 200:700, :45] = 0
     with rasterio.open(folder / "noise.tif", "w", count=3, nodata=0, **grid) as file:
-        file.write(noise)
+        file.write(holed)
     coarse = noise[:, ::6, ::6].repeat(6, 1).repeat(6, 2)[:, : SHAPE[0], : SHAPE[1]]
     for name, band in (("classes", 0), ("labels", 1)):
         with rasterio.open(folder / f"{name}.tif", "w", count=1, nodata=255, **grid) as file:
             file.write((coarse[band] > 99).astype("uint8"), 1)
     (folder / "images").mkdir()
-    for number in range(8):
+    grid["height"] = 300
+    for number in range(5):
         with rasterio.open(folder / "images" / f"{number}.tif", "w", count=1, **grid) as file:
-            file.write(draw.integers(0, 3, SHAPE).astype("uint8"), 1)
+            file.write(draw.integers(0, 3, (300, SHAPE[1])).astype("uint8"), 1)
     (folder / "colors.toml").write_text(COLORS)
-    save_model(folder / "model.safetensors", arch="unet", encoder="resnet18")
+    save_model(folder / "model.safetensors", arch="enet")
     save_model(folder / "linear.safetensors", arch="linear")
     state = ModelBundle.open(folder / "linear.safetensors").state
     torch.save(dict(state), folder / "linear.pth")
@@ -139,32 +148,39 @@ class Answer:
 
 
 class WorkServer:
-    """Runs jobs in forks of a process that has imported everything."""
+    """Runs jobs in forks of processes that have imported everything."""
 
     def __init__(self, inputs, preload=None):
         self.inputs = inputs
-        more = {} if preload is None else {"LD_PRELOAD": str(preload)}
-        script = Path(__file__).with_name("work_server.py")
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", script, inputs / "classes.tif"], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **more},
-        )  # fmt: skip
-        assert json.loads(self._process.stdout.readline()) == {"ready": True}
+        self._preload = {} if preload is None else {"LD_PRELOAD": str(preload)}
+        self._processes = {}
 
     def run(self, words, folder, **more):
         """Run the words of a command in a folder."""
         argv = [word.format(self.inputs) for word in shlex.split(words)]
         log = folder.parent / f"{folder.name}.log"
         request = {"argv": argv, "cwd": str(folder), "log": str(log), **more}
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return Answer(**json.loads(self._process.stdout.readline()))
+        process = self._process("light" if argv[0] in LIGHT or argv[1] in LIGHT_TASKS else "torch")
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        return Answer(**json.loads(process.stdout.readline()))
+
+    def _process(self, kind):
+        if kind not in self._processes:
+            script = Path(__file__).with_name("work_server.py")
+            process = self._processes[kind] = subprocess.Popen(
+                [sys.executable, "-W", "ignore", script, kind, self.inputs / "classes.tif"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1", **self._preload},
+            )  # fmt: skip
+            assert json.loads(process.stdout.readline()) == {"ready": True}
+        return self._processes[kind]
 
     def close(self):
-        self._process.stdin.close()
-        self._process.wait(timeout=20)
-        self._process.stdout.close()
+        for process in self._processes.values():
+            process.stdin.close()
+            process.wait(timeout=20)
+            process.stdout.close()
 
 
 def visible(folder):

@@ -2,9 +2,14 @@
 
 A fresh interpreter takes seconds to import, in which nothing worth killing happens. Requests and
 answers are lines of JSON on stdin and stdout; see `tests/fault_work.py` for the other side.
+
+What a fork costs goes by what its process holds: with torch it is a gigabyte, a fifth of a second
+until the fork has ended. So there is a process for what needs torch, and one for all else.
 """
 
 import atexit
+import gc
+import importlib
 import json
 import os
 import resource
@@ -17,51 +22,71 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+PATIENCE = 240.0
+"""Seconds that a command may take in all."""
 
-def serve(classes):
+
+def serve(kind, classes):
     """Run what is asked for.
 
     `classes` is a class raster to make polygons of once, so that all that is compiled is loaded.
     That starts no thread, which no process that is forked off would have.
     """
+    import geoseg
+    from geoseg_cli import main
+
+    for module, _ in main.COMMANDS.values():
+        importlib.import_module(module)
+    if kind == "torch":
+        load_torch()
+    else:
+        importlib.import_module("fault_tasks")
+        importlib.import_module("geoseg.evaluate")
+        importlib.import_module("geoseg.tile")
+    with tempfile.TemporaryDirectory() as folder:
+        options = geoseg.VectorizeOptions(simplify=1.0)
+        geoseg.vectorize(classes, Path(folder) / "warm.gpkg", options)
+    # What is collected is looked at, and so copied into each fork: half a second with torch.
+    gc.collect()
+    gc.freeze()
+    assert ("torch" in sys.modules) == (kind == "torch")
+    answer({"ready": True})
+    for line in sys.stdin:
+        answer(run(**json.loads(line)))
+
+
+def load_torch():
     import numpy as np
 
     import geoseg
     from geoseg.engine import sink
     from geoseg.nn.keeper import Keeper
-    from geoseg_cli import main
 
     for name in geoseg.__all__:
         getattr(geoseg, name)
-    for module, _ in main.COMMANDS.values():
-        __import__(module)
-    with tempfile.TemporaryDirectory() as folder:
-        options = geoseg.VectorizeOptions(simplify=1.0)
-        geoseg.vectorize(classes, Path(folder) / "warm.gpkg", options)
+    importlib.import_module("fault_torch_tasks")
     sink.CHECKPOINT_SECONDS = 0
     Keeper.writing_share = np.inf
-    answer({"ready": True})
-    for line in sys.stdin:
-        answer(run(**json.loads(line)))
 
 
 def answer(content):
     print(json.dumps(content), flush=True)
 
 
-def run(argv, cwd, log, kill_after=None, number=0, patience=240.0, await_file=None, **faults):
+def run(argv, cwd, log, kill_after=None, number=0, await_file=None, learn=False, **faults):
     """Run a command; signal it after so many seconds if it still runs then.
 
-    With `await_file` the seconds count from when there is such a file. `patience` are the
-    seconds that it may take in all; `faults` go to `work`.
+    With `await_file` the seconds count from when there is such a file. What the command has to
+    import is imported here as well with `learn`, for the next one; `faults` go to `work`.
     """
+    patience, lesson = PATIENCE, f"{log}.modules" if learn else None
     Path(log).unlink(missing_ok=True)
     # A pipe, for which no limit of the size of files holds.
     source, target = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(source)
-        work(argv, cwd, log, target, **faults)
+        work(argv, cwd, log, target, lesson=lesson, **faults)
     os.close(target)
     said = bytearray()
     listener = threading.Thread(target=listen, args=(source, said), daemon=True)
@@ -81,11 +106,7 @@ def run(argv, cwd, log, kill_after=None, number=0, patience=240.0, await_file=No
             time.sleep(0.01)
         elif signalled is None and kill_after is not None and now - began >= kill_after:
             signalled = now
-            if number == signal.SIGINT:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, number)  # as a terminal does
-            else:
-                os.kill(pid, number)
+            send(pid, number)
         elif now - start > patience:
             os.kill(pid, signal.SIGKILL)
             patience += 1e9
@@ -95,6 +116,8 @@ def run(argv, cwd, log, kill_after=None, number=0, patience=240.0, await_file=No
     # Who was killed ends nobody: its workers look for it every five seconds.
     left = left_of(pid, 30 if status == -signal.SIGKILL else 2)
     listener.join(5)
+    if learn:
+        take_in(Path(lesson).read_text().split())
     return {
         "code": status,
         "seconds": ended - began,
@@ -104,6 +127,24 @@ def run(argv, cwd, log, kill_after=None, number=0, patience=240.0, await_file=No
     }
 
 
+def send(pid, number):
+    """Signal a command: Ctrl-C goes to all of its processes, as from a terminal."""
+    if number == signal.SIGINT:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, number)
+    else:
+        os.kill(pid, number)
+
+
+def take_in(modules):
+    """Import what a fork had to: the next ones find it there."""
+    for module in modules:
+        with suppress(ImportError):  # some are no files, but made by others
+            importlib.import_module(module)
+    gc.collect()
+    gc.freeze()
+
+
 def listen(source, said):
     """Take what is said until nobody is left to say more."""
     while part := os.read(source, 65536):
@@ -111,11 +152,12 @@ def listen(source, said):
     os.close(source)
 
 
-def work(argv, cwd, log, target, largest=None, fail_at=None, count=None):
+def work(argv, cwd, log, target, largest=None, fail_at=None, count=None, lesson=None):  # noqa: PLR0917
     """Be the command; never returns.
 
     `largest` are the bytes that a file may have. From write number `fail_at` on (0: none) to a file
     below `cwd` all fail, and `count` is a file that gets a byte for each; see failing_writes.c.
+    The file `lesson` is told which modules were imported.
     """
     from geoseg_cli.main import main
 
@@ -136,7 +178,7 @@ def work(argv, cwd, log, target, largest=None, fail_at=None, count=None):
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     if fail_at is not None:
         os.environ.update(FAIL_BELOW=f"{cwd}/", FAIL_AT=str(fail_at), FAIL_COUNT=count)
-    code = 99
+    code, known = 99, set(sys.modules)
     try:
         code = run_task(argv[1]) if argv[0] == "task" else main()
     except SystemExit as stop:
@@ -148,17 +190,20 @@ def work(argv, cwd, log, target, largest=None, fail_at=None, count=None):
         sys.stderr.flush()
         threading._shutdown()  # as the interpreter does in the end
         atexit._run_exitfuncs()
+        if lesson is not None:
+            Path(lesson).write_text(" ".join(name for name in sys.modules if name not in known))
         os._exit(code)
 
 
 def run_task(name):
-    """Do one of `fault_tasks.py`, and tell an error as the command line does."""
-    from fault_tasks import TASKS
-
+    """Do one of the tasks of writers, and tell an error as the command line does."""
     from geoseg.errors import GeosegError
 
+    tasks = importlib.import_module(
+        "fault_torch_tasks" if "torch" in sys.modules else "fault_tasks"
+    )
     try:
-        TASKS[name]()
+        tasks.TASKS[name]()
     except GeosegError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
@@ -186,4 +231,4 @@ def lives(pid, session):
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

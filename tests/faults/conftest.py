@@ -11,7 +11,6 @@ from torch_threads import one_thread
 
 class Unbroken(NamedTuple):
     files: dict
-    seconds: float
     folder: Path
 
 
@@ -42,7 +41,7 @@ def unbroken(server, tmp_path_factory):
             folder = tmp_path_factory.mktemp(f"unbroken_{name}")
             done = server.run((JOBS | OTHER_JOBS)[name], folder)
             assert done.code == 0, done.log
-            known[name] = Unbroken(visible(folder), done.seconds, folder)
+            known[name] = Unbroken(visible(folder), folder)
         return known[name]
 
     return run

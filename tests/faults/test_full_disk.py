@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fault_tasks import TASKS
+from fault_torch_tasks import TASKS as TORCH_TASKS
 from fault_work import JOBS, WorkServer, check_failure, hidden, visible
 
 pytestmark = pytest.mark.slow
@@ -25,17 +26,8 @@ def failing(inputs, tmp_path_factory):
     server.close()
 
 
-def growing(total):
-    """The first six numbers, the last, and some between, ever farther from each other."""
-    places, place = {*range(1, min(7, total)), total}, 6.0
-    while (place := place * 1.6) < total:
-        places.add(int(place))
-    return sorted(places)
-
-
-@pytest.mark.parametrize("chosen", [growing, pytest.param(None, marks=pytest.mark.long)])
-@pytest.mark.parametrize("name", TASKS)
-def test_every_write_may_fail(failing, tmp_path, name, chosen):
+@pytest.mark.parametrize("name", [*TASKS, *TORCH_TASKS])
+def test_every_write_may_fail(failing, tmp_path, name):
     folder, count = tmp_path / "work", tmp_path / "count"
     folder.mkdir()
     words = f"task '{name}'"
@@ -45,7 +37,7 @@ def test_every_write_may_fail(failing, tmp_path, name, chosen):
     assert total > 0, "no write was seen"
     before = visible(folder)
     failed = 0
-    for place in chosen(total) if chosen else range(1, total + 1):
+    for place in range(1, total + 1):
         done = failing.run(words, folder, fail_at=place, count=str(count))
         if done.code == 0:  # what cannot be written is not needed: who has a lock
             assert visible(folder).keys() == before.keys()

@@ -5,27 +5,20 @@ import io
 import json
 import random
 import signal
+from itertools import product
+from typing import NamedTuple
 
 import pytest
 import torch
 from fault_work import JOBS, SIGNALS, hidden, visible
 from safetensors.torch import load
 
+from geoseg_cli.deadline import GRACE
+
 pytestmark = pytest.mark.slow
 
-KILLS = {
-    "predict": 12,
-    "tile": 9,
-    "train": 6,
-    "vectorize": 9,
-    "relabel": 9,
-    "evaluate": 3,
-    "export": 2,
-}
-"""Fifty in all."""
-
-MANY = 50
-"""Kills of each command in the long tests."""
+KILLS = 50
+"""Of each command."""
 
 CHAIN = 3
 """So many kills in a row meet what the one before has left; then a run is let end."""
@@ -37,19 +30,30 @@ SLACK = 4.0
 """Seconds more on a machine that other tests keep busy."""
 
 
-def kills_of(*names):
-    """Names of commands, and how often each is killed: some times, or many in the long tests."""
-    some = [pytest.param(name, KILLS[name], id=name) for name in names]
-    many = [pytest.param(n, MANY, id=f"{n}-{MANY}", marks=pytest.mark.long) for n in names]
-    return some + many
+class Undisturbed(NamedTuple):
+    files: dict
+    seconds: float
 
 
-def moments(name, count, seconds):
+@pytest.fixture
+def undisturbed(server, tmp_path_factory):
+    """What a command does that nobody kills, and how long that takes when all is loaded."""
+
+    def run(name):
+        folders = [tmp_path_factory.mktemp(name) for _ in range(2)]
+        first, second = (server.run(JOBS[name], folder, learn=True) for folder in folders)
+        assert (first.code, second.code) == (0, 0), first.log + second.log
+        return Undisturbed(visible(folders[1]), second.seconds)
+
+    return run
+
+
+def moments(name, seconds):
     """Seconds from the start of a job, and signals: random, but spread over all of its work."""
     draw = random.Random(name)
-    parts = draw.sample(range(count), count)
-    numbers = [list(SIGNALS)[place % len(SIGNALS)] for place in range(count)]
-    return [((p + draw.random()) / count * seconds, n) for p, n in zip(parts, numbers, strict=True)]
+    parts = draw.sample(range(KILLS), KILLS)
+    numbers = [list(SIGNALS)[place % len(SIGNALS)] for place in range(KILLS)]
+    return [((p + draw.random()) / KILLS * seconds, n) for p, n in zip(parts, numbers, strict=True)]
 
 
 def check_end(answer, number):
@@ -67,12 +71,10 @@ def check_end(answer, number):
         assert answer.log.splitlines()[-1] == "Error: interrupted"
 
 
-@pytest.mark.parametrize(
-    ("name", "count"), kills_of("tile", "vectorize", "relabel", "evaluate", "export")
-)
-def test_killed_jobs_leave_whole_outputs_or_none(name, count, server, unbroken, tmp_path):
-    expected, seconds, _ = unbroken(name)
-    for place, (moment, number) in enumerate(moments(name, count, seconds), start=1):
+@pytest.mark.parametrize("name", ["tile", "vectorize", "relabel", "evaluate", "export"])
+def test_killed_jobs_leave_whole_outputs_or_none(name, server, undisturbed, tmp_path):
+    expected, seconds = undisturbed(name)
+    for place, (moment, number) in enumerate(moments(name, seconds), start=1):
         before, was_there = set(hidden(tmp_path)), bool(visible(tmp_path))
         words = JOBS[name] + (" --overwrite" if was_there else "")
         answer = server.run(words, tmp_path, kill_after=moment, number=number)
@@ -82,9 +84,10 @@ def test_killed_jobs_leave_whole_outputs_or_none(name, count, server, unbroken, 
         if name in {"tile", "relabel"}:
             assert found in ({}, expected), "a folder appears as a whole"
         assert found or not was_there, "an output was lost"
-        if number != signal.SIGKILL:
-            assert set(hidden(tmp_path)) <= before
-        if place % CHAIN == 0 or place == count:
+        # Who cannot clean up in time, on a machine that is busy, is ended: the next one does it.
+        if number != signal.SIGKILL and answer.ending is not None and answer.ending < GRACE:
+            assert set(hidden(tmp_path)) <= before, answer
+        if place % CHAIN == 0 or place == KILLS:
             done = server.run(f"{JOBS[name]} --overwrite", tmp_path)
             assert done.code == 0, done.log
             found = visible(tmp_path)
@@ -95,13 +98,11 @@ def test_killed_jobs_leave_whole_outputs_or_none(name, count, server, unbroken, 
                     path.rmdir() if path.is_dir() else path.unlink()
 
 
-@pytest.mark.parametrize(("name", "count"), kills_of("predict"))
-def test_killed_predictions_are_resumed_to_the_same_bytes(name, count, server, unbroken, tmp_path):
-    expected, seconds, _ = unbroken(name)
-    folder, resumed = tmp_path / "0", 0
-    for place, (moment, number) in enumerate(moments(name, count, seconds), start=1):
+def test_killed_predictions_are_resumed_to_the_same_bytes(server, undisturbed, tmp_path):
+    expected, seconds = undisturbed("predict")
+    folder, resumed, words = tmp_path / "0", 0, f"{JOBS['predict']} --resume"
+    for place, (moment, number) in enumerate(moments("predict", seconds), start=1):
         folder.mkdir(exist_ok=True)
-        words = f"{JOBS[name]} --resume"
         answer = server.run(words, folder, kill_after=moment, number=number)
         check_end(answer, number)
         found = visible(folder)
@@ -117,27 +118,27 @@ def test_killed_predictions_are_resumed_to_the_same_bytes(name, count, server, u
     assert resumed, "no run was killed where there was something to go on with"
 
 
-@pytest.mark.parametrize(("name", "count"), kills_of("train"))
-def test_killed_trainings_are_resumed_to_the_same_weights(name, count, server, unbroken, tmp_path):
-    expected, seconds, _ = unbroken(name)
+def test_killed_trainings_are_resumed_to_the_same_weights(server, undisturbed, tmp_path):
+    expected, seconds = undisturbed("train")
     expected = {path.partition("/")[2]: content for path, content in expected.items()}
     folder = tmp_path / "0"
-    for place, (moment, number) in enumerate(moments(name, count, seconds), start=1):
+    for place, (moment, number) in enumerate(moments("train", seconds), start=1):
         folder.mkdir(exist_ok=True)
         begun = (folder / "out" / "config.toml").is_file()
-        words = JOBS[name] + (" --resume" if begun else " --overwrite")
+        words = JOBS["train"] + (" --resume" if begun else "")
         answer = server.run(words, folder, kill_after=moment, number=number)
         check_end(answer, number)
         check_run(folder / "out", expected)
         if place % CHAIN == 0:
             begun = (folder / "out" / "config.toml").is_file()
-            words = JOBS[name] + (" --resume" if begun else " --overwrite")
+            words = JOBS["train"] + (" --resume" if begun else "")
             done = server.run(words, folder)
             assert done.code == 0, done.log
             found = check_run(folder / "out", expected)
             assert {path for path in expected if "events" not in path} <= found.keys()
             assert weights(found["model.safetensors"]) == weights(expected["model.safetensors"])
             assert rows(found["metrics.csv"]) == rows(expected["metrics.csv"])
+            assert steps(found["checkpoints/last.ckpt"]) == steps(expected["checkpoints/last.ckpt"])
             assert hidden(folder) == []
             folder = tmp_path / str(place)
 
@@ -145,11 +146,9 @@ def test_killed_trainings_are_resumed_to_the_same_weights(name, count, server, u
 @pytest.mark.parametrize(
     ("when", "number"),
     [
-        pytest.param("they start", signal.SIGINT, marks=pytest.mark.long),
-        ("they start", signal.SIGTERM),
-        ("they start", signal.SIGKILL),
+        *product(["they start"], SIGNALS),
+        # SIGTERM at that time: `test_two_processes_that_are_stopped_go_on_alike`.
         ("they train", signal.SIGINT),
-        pytest.param("they train", signal.SIGTERM, marks=pytest.mark.long),
         ("they train", signal.SIGKILL),
     ],
 )
@@ -189,6 +188,16 @@ def check_run(run, expected):
 
 def weights(content):
     return {key: tensor.tolist() for key, tensor in load(content).items()}
+
+
+def steps(content):
+    """How far a checkpoint is, its weights, and the state of its optimizer."""
+    checkpoint = torch.load(io.BytesIO(content), weights_only=True)
+    (optimizer,) = checkpoint["optimizer_states"]
+    found = {**checkpoint["state_dict"]}
+    found |= {(k, n): v for k, state in optimizer["state"].items() for n, v in state.items()}
+    values = {key: torch.as_tensor(value).tolist() for key, value in found.items()}
+    return checkpoint["global_step"], values
 
 
 def rows(content):

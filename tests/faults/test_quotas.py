@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 from fault_tasks import TASKS
+from fault_torch_tasks import TASKS as TORCH_TASKS
 from fault_work import JOBS, OTHER_JOBS, check_failure, hidden, visible
 
 pytestmark = pytest.mark.slow
@@ -40,7 +41,7 @@ def test_the_demo_tells_it(server, tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.97])
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [*TASKS, *TORCH_TASKS])
 def test_every_writer_tells_that_its_file_may_not_grow(server, tmp_path, name, share):
     assert server.run(f"task '{name}'", tmp_path).code == 0
     before = visible(tmp_path)
