@@ -1,8 +1,15 @@
 """What the process imports first that workers of this machine are forked from.
 
-It hears of the end of the one that started it only once it has imported all.
+It hears of the end of the one that started it only once it has imported all. It does not look for
+garbage in what it imports, of which there is next to none: a quarter of the time. Nor do workers,
+which share that memory as long as nobody writes to it.
 """
+
+import gc
+import os
 
 from geoseg.nn.tie import die_with_parent
 
 die_with_parent()
+gc.disable()
+os.register_at_fork(before=gc.freeze, after_in_child=gc.enable)

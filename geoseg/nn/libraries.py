@@ -59,11 +59,13 @@ def _mark(mark: Callable[..., Any]) -> Callable[..., Any]:
 
     So torch marks its own functions.
     """
+    # There is no public one; where a later torch has none, its own mark is as good, and slower.
+    lazily = getattr(torch._compile, "_disable_dynamo", mark)  # noqa: SLF001
 
     def disable(fn: Callable[..., Any] | None = None, *args: Any, **more: Any) -> Any:  # noqa: ANN401 - as torch's
         if fn is None or args or more:
             return mark(fn, *args, **more)
-        return torch._compile._disable_dynamo(fn)  # noqa: SLF001 - there is no public one
+        return lazily(fn)
 
     return disable
 

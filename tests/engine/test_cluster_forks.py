@@ -32,18 +32,20 @@ if __name__ == "__main__":
         process.join()
 """
 SLOW = """
-import os, time
+import gc, os, time
+is_looking = gc.isenabled()
 print(os.getpid(), flush=True)
 threads = os.environ["OMP_NUM_THREADS"], os.environ["GDAL_NUM_THREADS"]
 time.sleep(float(os.environ["SLEEP"]))
 """
 FORKED = """
-import json, os, signal, sys
+import gc, json, os, signal, sys
 
 def tell():
     is_imported, slow = "slow" in sys.modules, __import__("slow")
     blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     found = [is_imported, slow.threads, len(os.listdir("/proc/self/task")), blocked]
+    found += [slow.is_looking, gc.isenabled(), gc.get_freeze_count() > 0]
     print(json.dumps(found), flush=True)
 """
 
@@ -72,7 +74,7 @@ def test_workers_have_what_was_imported_before_and_no_thread_more(tmp_path):
     assert told == ""
     lines = [line for line in said.splitlines() if not line.isdigit()]
     assert lines[0] == "7 False", "the process that starts it keeps its own variables"
-    assert json.loads(lines[1]) == [True, ["1", "1"], 1, True]
+    assert json.loads(lines[1]) == [True, ["1", "1"], 1, True, False, True, True]
 
 
 @pytest.mark.parametrize("cluster", ["tcp://host:8786", "slurm:workers=2"])
