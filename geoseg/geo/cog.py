@@ -30,6 +30,7 @@ from geoseg.geo.gdal import GDAL_ERRORS
 from geoseg.geo.lasting import lasting_path
 from geoseg.geo.output_lock import only_writer, writing
 from geoseg.geo.outputs import check_output, publish
+from geoseg.geo.overviews import overviews_beside
 from geoseg.geo.partial import BLOCK, Written, compare, explained, quiet
 from geoseg.geo.raster_profile import RasterProfile
 from geoseg.geo.temporary import remove_temporary, temporary_path
@@ -92,6 +93,7 @@ class RasterWriter:
         _check_options(profile)
         self._is_lossy = is_lossy(profile.options)
         self._checksums: list[Written] = list(written or ())
+        self._overviews: list[list[Written]] = []
         self._safe = len(self._checksums)
         self._lasts = lasting
         with contextlib.ExitStack() as lock:
@@ -260,7 +262,8 @@ class RasterWriter:
             "STATISTICS": "YES",
             **upper_keys(profile.options),
         }
-        with quiet():
+        with quiet(), overviews_beside(self._temporary, profile) as self._overviews:
+            options |= {"OVERVIEWS": "FORCE_USE_EXISTING"} if self._overviews else {}
             try:
                 rasterio.shutil.copy(self._temporary, finished, driver="COG", **options)
             except SystemError as error:  # A file as large as may be, of which GDAL says nothing.
@@ -279,6 +282,8 @@ class RasterWriter:
             with rasterio.open(finished, driver="GTiff", overview_level=level) as overview:
                 for _, window in overview.block_windows(1):
                     overview.read(window=window)
+                if self._overviews:
+                    compare(overview, self._overviews[level], self.path)
         if self._is_lossy:
             with quiet(), rasterio.open(self._temporary, driver="GTiff") as dataset:
                 compare(dataset, self._checksums, self.path)

@@ -20,6 +20,9 @@ _given: set[Path] = set()
 
 _TEMPORARY_NAME = re.compile(r"\.geoseg-([0-9a-f]{8})-(\d+)-\d+")
 _LONGEST_SUFFIX = 16
+_OVERVIEWS = [".ovr" * level for level in range(1, 24)]
+"""Each lies beside the one that it is half of; so many halve any raster to one pixel."""
+
 STALE_SECONDS = 7 * 24 * 3600
 """Age at which a temporary file of another machine, whose processes cannot be seen, is dead."""
 
@@ -45,7 +48,7 @@ def temporary_path(path: Path) -> Path:
 
 def remove_temporary(path: Path) -> None:
     """Remove a temporary file with the side files that GDAL and SQLite put beside it."""
-    for suffix in ("", ".aux.xml", ".msk", ".ovr", ".ovr.tmp", "-wal", "-shm", "-journal"):
+    for suffix in ("", ".aux.xml", ".msk", ".ovr.tmp", "-wal", "-shm", "-journal", *_OVERVIEWS):
         with contextlib.suppress(OSError):
             Path(f"{path}{suffix}").unlink()
     _given.discard(path.absolute())
