@@ -195,21 +195,39 @@ def label_row(
         begin, value, root = col, own[col], -1
         while col < width and own[col] == value:
             if not first_row and above[col] == value and (col == begin or above[col - 1] != value):
-                other = find(slots.parents, labels[0][col])
-                if root < 0:
-                    root = other
-                elif root != other:
-                    if slots.numbers[other] < slots.numbers[root]:
-                        root, other = other, root
-                    slots.parents[other] = root
-                    merged[merges, 0], merged[merges, 1] = other, root
-                    merges += 1
+                root, merges = unite(slots, root, labels[0][col], merged, merges)
             col += 1
         if root < 0:
             root = take(slots)
         slots.last_rows[root] = row
         labels[1][begin:col] = root
     return merges
+
+
+@inlined
+def unite(slots: Slots, root: int, slot: int, merged: Ints, merges: int) -> tuple[int, int]:
+    """Make the region of a slot one with another; the older one stays.
+
+    Args:
+        slots: All regions.
+        root: The other region, or -1 for none yet.
+        slot: Of the first region, or one that was merged into it.
+        merged: (n, 2), to which the slot that ends is added, and the one it belongs to.
+        merges: How many there are in `merged`.
+
+    Returns:
+        The region that both are now; how many there are in `merged` then.
+    """
+    other = find(slots.parents, slot)
+    if root < 0:
+        return other, merges
+    if root == other:
+        return root, merges
+    if slots.numbers[other] < slots.numbers[root]:
+        root, other = other, root
+    slots.parents[other] = root
+    merged[merges, 0], merged[merges, 1] = other, root
+    return root, merges + 1
 
 
 @inlined

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.geo.compiled import inlined
-from geoseg.geo.region_stream import find, release, take
+from geoseg.geo.region_stream import find, release, take, unite
 from geoseg.geo.tracing_arcs import free_arc, free_vertices, next_half, set_next_half
 from geoseg.geo.tracing_lines import OUTSIDE
 from geoseg.geo.tracing_pools import CLOSED, GROUP, GROUPS, Ints, Longs, Pools
@@ -53,15 +53,7 @@ def _label_runs(pools: Pools, row: int, merged: Ints) -> int:
         above = first
         while runs.starts[0, above] < runs.starts[1, run + 1]:
             if runs.values[0, above] == runs.values[1, run]:
-                other = find(slots.parents, runs.slots[0, above])
-                if root < 0:
-                    root = other
-                elif root != other:
-                    if slots.numbers[other] < slots.numbers[root]:
-                        root, other = other, root
-                    slots.parents[other] = root
-                    merged[merges, 0], merged[merges, 1] = other, root
-                    merges += 1
+                root, merges = unite(slots, root, runs.slots[0, above], merged, merges)
             above += 1
         if root < 0:
             root = take(slots)
