@@ -64,6 +64,13 @@ class LockedFile:
         with contextlib.suppress(OSError, OutputError, WorkError):
             LockedFile(path, path).remove()
 
+    @staticmethod
+    def remove_own(path: Path) -> None:
+        """Remove a file that this process has open, though nobody may have it in mind yet."""
+        for file in list(_open_files):
+            if file.path == path:
+                file.remove()
+
     def tell_owner(self) -> None:
         """Write into the file which process has it; it is locked even if that cannot be told."""
         with contextlib.suppress(OSError):

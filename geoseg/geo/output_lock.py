@@ -149,6 +149,7 @@ def abandon() -> None:
         lock.remove()
     for path in list(_wanted):
         if path not in _held:
+            LockedFile.remove_own(path)  # a signal came between locking it and noting that
             LockedFile.remove_dead(path)
 
 

@@ -192,3 +192,16 @@ def test_all_that_is_unfinished_can_be_removed_at_once(tmp_path):
         begin_and_abandon()
     assert (tmp_path / "old.txt").read_text() == "old"
     assert names(tmp_path) == ["old.txt"]
+
+
+def test_a_signal_as_a_lock_is_taken_leaves_none(tmp_path, monkeypatch):
+    def stop(_):
+        raise SystemExit(143)
+
+    monkeypatch.setattr(output_lock, "_sweep", stop)  # the last before the lock is noted
+    try:
+        with writing(tmp_path / "a.tif"):
+            pytest.fail("it was to be stopped before")
+    except SystemExit:  # what it has gone through still holds the file open
+        output_lock.abandon()
+        assert list(tmp_path.iterdir()) == []
