@@ -1,12 +1,26 @@
 """One set of inputs, and one process that runs and kills jobs, for all tests of faults."""
 
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from fault_work import JOBS, OTHER_JOBS, WorkServer, make_inputs, visible
 from torch_threads import one_thread
+
+MEMORY = Path("/dev/shm")
+"""A folder in memory: jobs bring dozens of files to the disk, each in milliseconds, of which the
+end of a process tells nothing."""
+
+
+@pytest.fixture
+def tmp_path():
+    """A folder in memory, where there is room for some."""
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 1 << 28
+    with tempfile.TemporaryDirectory(dir=MEMORY if roomy else None) as folder:
+        yield Path(folder)
 
 
 class Unbroken(NamedTuple):

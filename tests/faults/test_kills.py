@@ -36,11 +36,13 @@ class Undisturbed(NamedTuple):
 
 
 @pytest.fixture
-def undisturbed(server, tmp_path_factory):
+def undisturbed(server, tmp_path):
     """What a command does that nobody kills, and how long that takes when all is loaded."""
 
     def run(name):
-        folders = [tmp_path_factory.mktemp(name) for _ in range(2)]
+        folders = [tmp_path / place / name for place in ("first", "second")]
+        for folder in folders:
+            folder.mkdir(parents=True)
         first, second = (server.run(JOBS[name], folder, learn=True) for folder in folders)
         assert (first.code, second.code) == (0, 0), first.log + second.log
         return Undisturbed(visible(folders[1]), second.seconds)
@@ -74,27 +76,29 @@ def check_end(answer, number):
 @pytest.mark.parametrize("name", ["tile", "vectorize", "relabel", "evaluate", "export"])
 def test_killed_jobs_leave_whole_outputs_or_none(name, server, undisturbed, tmp_path):
     expected, seconds = undisturbed(name)
+    folder = tmp_path / "killed"
+    folder.mkdir()
     for place, (moment, number) in enumerate(moments(name, seconds), start=1):
-        before, was_there = set(hidden(tmp_path)), bool(visible(tmp_path))
+        before, was_there = set(hidden(folder)), bool(visible(folder))
         words = JOBS[name] + (" --overwrite" if was_there else "")
-        answer = server.run(words, tmp_path, kill_after=moment, number=number)
+        answer = server.run(words, folder, kill_after=moment, number=number)
         check_end(answer, number)
-        found = visible(tmp_path)
+        found = visible(folder)
         assert {path: expected[path] for path in found} == found
         if name in {"tile", "relabel"}:
             assert found in ({}, expected), "a folder appears as a whole"
         assert found or not was_there, "an output was lost"
         # Who cannot clean up in time, on a machine that is busy, is ended: the next one does it.
         if number != signal.SIGKILL and answer.ending is not None and answer.ending < GRACE:
-            assert set(hidden(tmp_path)) <= before, answer
+            assert set(hidden(folder)) <= before, answer
         if place % CHAIN == 0 or place == KILLS:
-            done = server.run(f"{JOBS[name]} --overwrite", tmp_path)
+            done = server.run(f"{JOBS[name]} --overwrite", folder)
             assert done.code == 0, done.log
-            found = visible(tmp_path)
+            found = visible(folder)
             assert found == expected
-            assert hidden(tmp_path) == []
+            assert hidden(folder) == []
             if place % 2:
-                for path in sorted(tmp_path.rglob("*"), reverse=True):
+                for path in sorted(folder.rglob("*"), reverse=True):
                     path.rmdir() if path.is_dir() else path.unlink()
 
 
