@@ -34,7 +34,11 @@ class RemoteBackend:
     """Of the workers; this machine may have none like it."""
 
     def scores(self, pixels: Tensor, valid: Tensor | None) -> Tensor:
-        """Not to be had here."""
+        """Not to be had here.
+
+        Raises:
+            NotImplementedError: Always.
+        """
         raise NotImplementedError
 
 

@@ -38,7 +38,12 @@ class Reader(Protocol):
     """Reads what stands in a label file."""
 
     def read(self, window: Window) -> tuple[Keys, Bools]:
-        """Keys (height, width), and where there are any."""
+        """Keys (height, width), and where there are any.
+
+        Raises:
+            SceneError: If the file is broken there, or has changed.
+            LabelError: If what it holds are no classes.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +164,12 @@ class RasterReader:
     threshold: int | None
 
     def read(self, window: Window) -> tuple[Keys, Bools]:
-        """As `Reader.read`."""
+        """As `Reader.read`.
+
+        Raises:
+            SceneError: If the file is broken there, or has changed.
+            LabelError: If it holds fractions.
+        """
         raster = self.scene.read(window)
         data = raster.data
         if data.dtype.kind == "f" and not np.array_equal(np.floor(data), data):
@@ -179,7 +189,12 @@ class MatReader:
     variable: str
 
     def read(self, window: Window) -> tuple[Keys, Bools]:
-        """As `Reader.read`."""
+        """As `Reader.read`.
+
+        Raises:
+            SceneError: If the file is no longer there.
+            LabelError: If it holds no such array.
+        """
         array = read_mat(self.path, self.variable, file_stamp(self.path))
         keys = array[window.toslices()]
         return keys, np.ones(keys.shape, np.bool_)
@@ -194,7 +209,11 @@ class RleReader:
     shape: tuple[int, int]
 
     def read(self, window: Window) -> tuple[Keys, Bools]:
-        """As `Reader.read`."""
+        """As `Reader.read`.
+
+        Raises:
+            LabelError: If the run lengths are none of such an image.
+        """
         array = decode(self.runs, self.shape, self.subject)
         keys = array[window.toslices()].astype(np.uint8)
         return keys, np.ones(keys.shape, np.bool_)

@@ -253,7 +253,11 @@ class Part(Table):
         return None if pattern is None else check_relative(pattern)
 
     def model_post_init(self, _context: object, /) -> None:
-        """Refuse a part that names no images, or whose patterns name what is not there."""
+        """Refuse a part that names no images, or whose patterns name what is not there.
+
+        Raises:
+            ValueError: If it is one; pydantic makes it a `ValidationError`.
+        """
         if self.images is None and not (self.list_ is not None and self.list_of == "pairs"):
             message = "images is missing: give a pattern such as train/images/*.png"
             raise ValueError(message)
@@ -281,7 +285,11 @@ class Splits(Table):
         return [parts] if isinstance(parts, dict) else parts
 
     def model_post_init(self, _context: object, /) -> None:
-        """Refuse a data set without splits."""
+        """Refuse a data set without splits.
+
+        Raises:
+            ValueError: If it has none; pydantic makes it a `ValidationError`.
+        """
         if not (self.train or self.val or self.test):
             message = "none is told: add [splits.train]"
             raise ValueError(message)

@@ -109,7 +109,16 @@ def writing_layer(
     overwrite: bool = False,
     append: bool = False,
 ) -> Iterator[int]:
-    """As `write_layer`, but the file gets its name when the block ends, if it ends well."""
+    """As `write_layer`, but the file gets its name when the block ends, if it ends well.
+
+    Yields:
+        How many polygons were written.
+
+    Raises:
+        OutputError: As of `check_layer`.
+        WorkError: If the writing failed, or the file read back is not whole.
+        Exception: What reading `batches` raises.
+    """
     path = check_layer(path, layer, overwrite=overwrite, append=append)
     counter = _Counter(batches)
     with _published(path) as made:

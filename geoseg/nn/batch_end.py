@@ -35,7 +35,12 @@ class BatchEnd(Callback):
         batch: object,
         batch_idx: int,
     ) -> None:
-        """Decide."""
+        """Decide.
+
+        Raises:
+            TrainingStopped: If a signal came to any process, once the state is saved.
+            WorkError: If the state cannot be written.
+        """
         del pl_module, outputs, batch
         done = batch_idx + 1
         is_last = done == trainer.num_training_batches
@@ -57,13 +62,23 @@ class BatchEnd(Callback):
             raise TrainingStopped(signal_number)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: object) -> None:
-        """Stop here if a signal came; of several processes each has another number of batches."""
+        """Stop here if a signal came; of several processes each has another number of batches.
+
+        Raises:
+            TrainingStopped: If one came, once the state is saved.
+            WorkError: If the state cannot be written.
+        """
         if self._signals.received and not is_joined():
             self._keeper.write(trainer, validation_is_due=True)
             raise TrainingStopped(self._signals.received)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop after an epoch that is whole."""
+        """Stop after an epoch that is whole.
+
+        Raises:
+            TrainingStopped: If a signal came to any process, once the state is saved.
+            WorkError: If the state cannot be written.
+        """
         del pl_module
         (signal_number,) = largest_of_all(self._signals.received)
         if signal_number:

@@ -52,7 +52,11 @@ class Term(BaseModel):
     """What it is multiplied by."""
 
     def build(self, setting: LossSetting) -> nn.Module:
-        """The loss: a module of (logits, target) that gives a scalar."""
+        """The loss: a module of (logits, target) that gives a scalar.
+
+        Raises:
+            NotImplementedError: Here; each term has its own.
+        """
         raise NotImplementedError
 
 

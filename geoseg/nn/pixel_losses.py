@@ -69,6 +69,9 @@ class PixelLoss(nn.Module):
 
         Returns:
             (n, h, w) float32.
+
+        Raises:
+            NotImplementedError: Here; each loss has its own.
         """
         raise NotImplementedError
 

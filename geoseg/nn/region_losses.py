@@ -59,6 +59,9 @@ class RegionLoss(nn.Module):
             common: (classes,) of p t.
             predicted: (classes,) of p.
             pixels: (classes,) of t.
+
+        Raises:
+            NotImplementedError: Here; each loss has its own.
         """
         raise NotImplementedError
 
