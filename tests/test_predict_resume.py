@@ -3,12 +3,7 @@
 import dataclasses
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from contextlib import suppress
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -238,64 +233,6 @@ def test_early_stop_leaves_nothing(tmp_path, scene, bundle):
     with pytest.raises(KeyboardInterrupt):
         predict(scene, bundle, folder / "c.tif", FP32, progress=Stop(100))
     assert not list(folder.iterdir())
-
-
-SCRIPT = """
-import os, sys
-from geoseg.engine import sink
-from geoseg.predict import PredictOptions, predict
-sink.CHECKPOINT_SECONDS = 0
-for _ in sys.stdin:
-    pid = os.fork()
-    if not pid:
-        predict(*sys.argv[1:4], PredictOptions(precision="fp32", device="cpu", backend="torch",
-                                               blend="hann", resume=True))
-        os._exit(0)
-    print(pid, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
-"""Goes on whenever it is told to, in a process of its own that need not import torch anew."""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_killed_process_is_gone_on_with(tmp_path, scene, bundle):
-    folder = tmp_path / "out"
-    folder.mkdir()
-    predict(scene, bundle, tmp_path / "c.tif", FP32)
-    command = [sys.executable, "-c", SCRIPT, scene, bundle, folder / "c.tif"]
-    journals, codes = [], []
-    with subprocess.Popen(
-        list(map(str, command)), text=True, bufsize=1,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    ) as server:  # fmt: skip
-        for size in (1, 2, 3, None):
-            server.stdin.write("go on\n")
-            pid = int(server.stdout.readline())
-            while size and lives(pid) and lines(folder) <= size:
-                time.sleep(0.01)
-            if size:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            codes.append(int(server.stdout.readline()))
-            journals.append(lines(folder))
-    assert max(journals) > 1
-    assert codes[0] == -signal.SIGKILL
-    assert codes[-1] == 0
-    assert (folder / "c.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
-    assert not hidden(folder)
-
-
-def lives(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def lines(folder: Path) -> int:
-    return sum(path.read_bytes().count(b"\n") for path in folder.glob(".*.journal"))
 
 
 def test_resume_replaces_no_file_of_others(tmp_path, monkeypatch, scene, bundle):

@@ -3,9 +3,6 @@
 import csv
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -15,7 +12,6 @@ from torch_threads import one_thread
 
 from geoseg.nn.bundle import ModelBundle
 from geoseg.nn.checkpoints import read_checkpoint
-from geoseg.nn.config import dump_config
 from geoseg.nn.keeper import Keeper
 from geoseg.nn.task import SegmentationTask
 from geoseg.progress import Progress
@@ -154,43 +150,3 @@ def test_dropout_and_batch_norm_go_on_too(land, tmp_path):
     train(config, tmp_path / "whole")
     stop_and_resume(config, tmp_path / "cut", 4)
     assert_same_end(tmp_path / "whole", tmp_path / "cut")
-
-
-def start(config_file, run, *more):
-    command = [sys.executable, "-m", "geoseg_cli.main", "train", config_file, "-o", run, *more]
-    return subprocess.Popen(
-        [str(word) for word in command], stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-
-
-def wait_for_batches(process, run, epoch, batches):
-    """Until a checkpoint is there that is as far."""
-    last = run / "checkpoints" / "last.ckpt"
-    while process.poll() is None:
-        if last.is_file():
-            running = read_checkpoint(last)["running"]
-            if (running["epoch"], len(running["losses"])) >= (epoch, batches):
-                return
-        time.sleep(0.01)
-    pytest.fail(f"ended before: {process.stderr.read()}")
-
-
-@pytest.mark.slow
-def test_a_killed_run_ends_alike(land, tmp_path):
-    """SIGKILL in the middle of the first and of the second epoch: nothing could be tidied up."""
-    config = configure_land(
-        land, data={"samples": 1200}, train={"epochs": 2, "batch_size": 4}, seed=7
-    )
-    (tmp_path / "train.toml").write_text(dump_config(config))
-    train(config, tmp_path / "whole")
-    run = tmp_path / "cut"
-    for epoch, more in ((0, ()), (1, ("--resume",))):
-        process = start(tmp_path / "train.toml", run, *more)
-        wait_for_batches(process, run, epoch, 20)
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        assert not (run / "model.safetensors").exists()
-    train(config, run, resume=True)
-    assert_same_end(tmp_path / "whole", run)
