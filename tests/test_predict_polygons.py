@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from linear_models import BANDS, softmax, write_bundle, write_scene
+from stopped_runs import Stop
 
 from geoseg.engine import parts, sink
 from geoseg.errors import OutputError, WorkError
@@ -14,7 +15,6 @@ from geoseg.geo.cog import RasterWriter
 from geoseg.geo.polygon_columns import PolygonColumns
 from geoseg.nn.scaling import Scaling
 from geoseg.predict import PredictOptions, predict
-from geoseg.progress import Progress
 from geoseg.vectorize import VectorizeOptions, vectorize
 
 FP32 = PredictOptions(precision="fp32", device="cpu", backend="torch", window=64, stride=64)
@@ -43,28 +43,6 @@ def bundle(tmp_path):
 
 def read(path):
     return geopandas.read_file(path, layer="segments")
-
-
-class Stop(Progress):
-    """Interrupts the work like Ctrl-C, when so many rows are done."""
-
-    def __init__(self, rows):
-        super().__init__("none")
-        self.rows = rows
-
-    def task(self, name, total=None, unit="it"):
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def advance(self, count=1):
-        self.rows -= count
-        if self.rows < 0:
-            raise KeyboardInterrupt
 
 
 def test_confidence_needs_no_probability_raster(tmp_path, scene, data, bundle):
@@ -135,7 +113,7 @@ def test_a_run_gone_on_with_gives_the_same_polygons(tmp_path, monkeypatch, scene
     # While predicting, and while the polygons are made: of rows that are read back, or in the end.
     for rows in (130, 350 if panels else 50):
         with pytest.raises(KeyboardInterrupt):
-            predict(scene, bundle, tmp_path / "b.tif", options, progress=Stop(rows))
+            predict(scene, bundle, tmp_path / "b.tif", options, progress=Stop(rows, seconds=0))
         assert not list(tmp_path.glob("b.*"))
         assert list(tmp_path.glob(".geoseg-*"))
         options = dataclasses.replace(options, resume=True)

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-import torch
-from affine import Affine
+from noise_scenes import write_model, write_scene
 from range_server import serve
+from stopped_runs import Stop
 from torch_threads import one_thread
 
 from geoseg.engine import cluster_chunks, cluster_worker
@@ -24,43 +24,19 @@ from geoseg.engine.cluster import Cluster
 from geoseg.engine.cluster_run import ClusterRun
 from geoseg.engine.cluster_spec import ClusterSpec
 from geoseg.errors import WorkError
-from geoseg.geo.legend import Legend
 from geoseg.mosaic import mosaic
-from geoseg.nn.bundle import ModelBundle
-from geoseg.nn.card import ModelCard
-from geoseg.nn.models import ModelSpec, build_model
-from geoseg.nn.scaling import Scaling
 from geoseg.predict import PredictOptions, predict
-from geoseg.progress import Progress
 
 FP32 = PredictOptions(precision="fp32", device="cpu", backend="torch", blend="hann")
-
-
-def write_scene(path, shape, hole=False):
-    data = np.random.default_rng(sum(shape)).integers(1, 255, (3, *shape)).astype(np.uint8)
-    if hole:
-        data[:, 200:700, :70] = 0
-    with rasterio.open(
-        path, "w", driver="GTiff", count=3, height=shape[0], width=shape[1], dtype="uint8",
-        nodata=0, crs="EPSG:32632", transform=Affine(0.5, 0, 5e5, 0, -0.5, 5e6),
-    ) as dataset:  # fmt: skip
-        dataset.write(data)
-    return path
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Scenes, and a network with random weights: its rounding is what must not change."""
     folder = tmp_path_factory.mktemp("cluster")
-    torch.manual_seed(0)
-    spec = ModelSpec(arch="unet", encoder="resnet18", in_channels=3, classes=3)
-    card = ModelCard(
-        spec=spec, legend=Legend.of_values(range(3)).to_dict(), bands=("", "", ""), dtype="uint8",
-        scaling=Scaling(kind="divide", divisor=255), window=96, stride=64,
-    )  # fmt: skip
-    ModelBundle.of(build_model(spec).eval(), card).save(folder / "model.safetensors")
+    write_model(folder / "model.safetensors")
     (folder / "scenes").mkdir()
-    write_scene(folder / "scenes" / "a.tif", (1700, 130), hole=True)
+    write_scene(folder / "scenes" / "a.tif", (1700, 130), np.s_[200:700, :70])
     write_scene(folder / "scenes" / "b.tif", (600, 90))
     write_scene(folder / "scenes" / "c.tif", (90, 70))
     return folder
@@ -223,29 +199,6 @@ def read(path):
         return dataset.read()
 
 
-class Stop(Progress):
-    """Interrupts the work like Ctrl-C, when so many rows are done."""
-
-    def __init__(self, rows):
-        super().__init__("none")
-        self.rows = rows
-
-    def task(self, name, total=None, unit="it"):
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def advance(self, count=1):
-        self.rows -= count
-        if self.rows < 0:
-            time.sleep(0.5)  # the writer gets time to finish what it was given
-            raise KeyboardInterrupt
-
-
 @pytest.fixture(name="one_thread")
 def _one_thread():
     """As many as a worker has."""
@@ -282,7 +235,7 @@ def test_a_stopped_run_is_gone_on_with(
     monkeypatch.setattr(Cluster, "submit", submit)
     run("whole")
     with pytest.raises(KeyboardInterrupt):
-        run("twice", Stop(600), cluster=first)
+        run("twice", Stop(600, seconds=0.5), cluster=first)
     chunks = [each[2] for each in sent if len(each) == 3]
     assert len(chunks) == (4 if first else 0)
     sent.clear()

@@ -9,22 +9,14 @@ import threading
 import time
 from dataclasses import replace
 
-import numpy as np
 import pytest
-import rasterio
-import torch
-from affine import Affine
 from distributed import Client
+from noise_scenes import write_model, write_scene
 
 from geoseg.engine.cluster import AHEAD, Cluster
 from geoseg.engine.cluster_spec import ClusterSpec
 from geoseg.engine.cluster_start import connect
 from geoseg.errors import WorkError
-from geoseg.geo.legend import Legend
-from geoseg.nn.bundle import ModelBundle
-from geoseg.nn.card import ModelCard
-from geoseg.nn.models import ModelSpec, build_model
-from geoseg.nn.scaling import Scaling
 from geoseg.predict import PredictOptions, predict
 
 SECONDS = 120
@@ -76,20 +68,9 @@ def started(tmp_path):
 
 
 def make_files(folder):
-    pixels = np.random.default_rng(7).integers(1, 255, (3, 600, 90)).astype(np.uint8)
-    with rasterio.open(
-        folder / "scene.tif", "w", driver="GTiff", count=3, height=600, width=90, dtype="uint8",
-        nodata=0, crs="EPSG:32632", transform=Affine(0.5, 0, 5e5, 0, -0.5, 5e6),
-    ) as dataset:  # fmt: skip
-        dataset.write(pixels)
-    torch.manual_seed(0)
-    spec = ModelSpec(arch="linear", encoder="none", in_channels=3, classes=3)
-    card = ModelCard(
-        spec=spec, legend=Legend.of_values(range(3)).to_dict(), bands=("", "", ""), dtype="uint8",
-        scaling=Scaling(kind="divide", divisor=255), window=64, stride=32,
-    )  # fmt: skip
-    ModelBundle.of(build_model(spec).eval(), card).save(folder / "model.safetensors")
-    return folder / "scene.tif", folder / "model.safetensors"
+    scene = write_scene(folder / "scene.tif", (600, 90))
+    path = folder / "model.safetensors"
+    return scene, write_model(path, "linear", "none", window=64, stride=32)
 
 
 @pytest.mark.slow
