@@ -20,10 +20,9 @@ from rasterio.windows import Window
 from geoseg.geo.cog_options import upper_keys
 from geoseg.geo.partial import BLOCK, Written, checksum, quiet
 from geoseg.geo.raster_profile import RasterProfile
-from geoseg.geo.workers import Workers
 
 _ROWS, _COLS = 2 * BLOCK, 4 * BLOCK
-"""Of a raster, read at once by each thread: whole blocks of it and of its half."""
+"""Of a raster, read at once: whole blocks of it and of its half."""
 
 _LEAST = 128
 """Lower or narrower overviews are left out where GDAL does not make them itself."""
@@ -107,23 +106,22 @@ def _halve(
     nodata = profile.nodata
     assert nodata is not None
 
-    def read(window: Window) -> npt.NDArray[Any] | None:
-        with rasterio.open(source, driver="GTiff") as dataset:
-            values: npt.NDArray[Any] = dataset.read(1, window=window)
-        return None if (values == nodata).all() else halved(values, nodata)
-
     height, width = shape
-    windows = [
-        Window(col, row, min(_COLS, width - col), min(_ROWS, height - row))
-        for row in range(0, height, _ROWS)
-        for col in range(0, width, _COLS)
-    ]
     written: list[Written] = []
-    with quiet(), Workers() as workers, _create(target, shape, profile) as dataset:
-        for window, values in zip(windows, workers.map(read, windows), strict=True):
-            if values is not None:
-                there = Window(window.col_off // 2, window.row_off // 2, *values.shape[::-1])
-                dataset.write(values, 1, window=there)
+    with (
+        quiet(),
+        rasterio.open(source, driver="GTiff") as fine,
+        _create(target, shape, profile) as half,
+    ):
+        for row in range(0, height, _ROWS):
+            for col in range(0, width, _COLS):
+                window = Window(col, row, min(_COLS, width - col), min(_ROWS, height - row))
+                values = fine.read(1, window=window)
+                if (values == nodata).all():
+                    continue
+                values = halved(values, nodata)
+                there = Window(col // 2, row // 2, *values.shape[::-1])
+                half.write(values, 1, window=there)
                 written.append((there, checksum(values)))
     return written
 
