@@ -20,6 +20,7 @@ from geoseg.geo.legend import Legend
 from geoseg.nn.cropping import CropRule, resize_image, resize_nearest
 from geoseg.nn.drawing import ANYWHERE
 from geoseg.nn.sampling import EpochSampler, SampleKey
+from geoseg.nn.tie import die_with_parent
 
 Batch = dict[str, Tensor]
 
@@ -299,6 +300,9 @@ def _start_worker(number: int) -> None:
     """Leave Ctrl-C to the main process, which ends its workers in order."""
     del number
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The server that it was forked from ends with the main process, however that ends; torch's
+    # workers look for it every five seconds.
+    die_with_parent()
 
 
 def _is_float(array: npt.NDArray[Any]) -> bool:

@@ -1,6 +1,8 @@
 """Scenes as a source of training: where windows are drawn, and how often."""
 
 import os
+import signal
+import sys
 
 import numpy as np
 import pytest
@@ -176,12 +178,14 @@ def test_workers_read_the_same_samples_in_the_same_order(tmp_path, sampling):
 def test_workers_open_scenes_for_themselves(tmp_path):
     path = write_scene(tmp_path, "s", side=64)
     source = HandleWitness(path, LEGEND)
-    assert source.read(0, None).image[:, 0, 0].tolist() == [os.getpid(), 1]
-    dataset = SampleDataset(source, form(1, fill=(0.0, 0.0)))
+    assert source.read(0, None).image[:, 0, 0].tolist() == [os.getpid(), 1, 0]
+    dataset = SampleDataset(source, form(1, fill=(0.0, 0.0, 0.0)))
     seen = torch.cat([b["image"] for b in make_loader(dataset, 1, 2)])[:, :, 0, 0].tolist()
     assert len(seen) == len(source)
-    assert os.getpid() not in {pid for pid, _ in seen}
+    assert os.getpid() not in {pid for pid, *_ in seen}
     # Only what a process has opened before is there, never what its parent had.
-    first = dict(reversed(seen))
+    first = {pid: kept for pid, kept, _ in reversed(seen)}
     assert set(first.values()) == {0}
-    assert 1 in {kept for _, kept in seen}
+    assert 1 in {kept for _, kept, _ in seen}
+    if sys.platform.startswith("linux"):  # they end when the main process is killed
+        assert {number for *_, number in seen} == {signal.SIGKILL}
