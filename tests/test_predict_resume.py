@@ -8,21 +8,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import rasterio
 import torch
-from affine import Affine
+from noise_scenes import write_model, write_scene
+from stopped_runs import Stop
 from torch_threads import one_thread
 
 from geoseg.engine import parts, sink
 from geoseg.errors import OutputError, WorkError
 from geoseg.geo.cog import RasterWriter, partial_path
-from geoseg.geo.legend import Legend
-from geoseg.nn.bundle import ModelBundle
-from geoseg.nn.card import ModelCard
-from geoseg.nn.models import ModelSpec, build_model
-from geoseg.nn.scaling import Scaling
 from geoseg.predict import PredictOptions, predict
-from geoseg.progress import Progress
 
 SHAPE = 1700, 300
 FP32 = PredictOptions(precision="fp32", device="cpu", backend="torch", blend="hann")
@@ -37,54 +31,15 @@ def _one_thread():
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     """Noise with a hole in it, so that batches do not end where rows of windows do."""
-    data = np.random.default_rng(1).integers(1, 255, (3, *SHAPE)).astype(np.uint8)
-    data[:, 200:700, :170] = 0
     path = tmp_path_factory.mktemp("scene") / "scene.tif"
-    with rasterio.open(
-        path, "w", driver="GTiff", count=3, height=SHAPE[0], width=SHAPE[1], dtype="uint8",
-        nodata=0, crs="EPSG:32632", transform=Affine(0.5, 0, 5e5, 0, -0.5, 5e6),
-    ) as dataset:  # fmt: skip
-        dataset.write(data)
-    return path
+    return write_scene(path, SHAPE, np.s_[200:700, :170], seed=1)
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     """Convolutions with random weights: their rounding is what must not change."""
-    torch.manual_seed(0)
-    spec = ModelSpec(
-        arch="linknet", encoder="resnet18", in_channels=3, classes=3, options={"encoder_depth": 3}
-    )
-    card = ModelCard(
-        spec=spec, legend=Legend.of_values(range(3)).to_dict(), bands=("", "", ""), dtype="uint8",
-        scaling=Scaling(kind="divide", divisor=255), window=96, stride=64,
-    )  # fmt: skip
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    return ModelBundle.of(build_model(spec).eval(), card).save(path).path
-
-
-class Stop(Progress):
-    """Interrupts the work like Ctrl-C, when so many rows are done."""
-
-    def __init__(self, rows):
-        super().__init__("none")
-        self.rows = rows
-
-    def task(self, name, total=None, unit="it"):
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def advance(self, count=1):
-        self.rows -= count
-        if self.rows < 0:
-            # The writer gets time to finish what it was given.
-            time.sleep(0.3)
-            raise KeyboardInterrupt
+    return write_model(path, "linknet", encoder_depth=3)
 
 
 def hidden(folder):
