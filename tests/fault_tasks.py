@@ -3,6 +3,7 @@
 Those that need torch are in `fault_torch_tasks.py`: without it a process is forked at once.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas
@@ -10,7 +11,7 @@ import numpy as np
 from affine import Affine
 from shapely import box
 
-from geoseg.geo.cog import RasterProfile, RasterWriter
+from geoseg.geo.cog import RasterProfile, RasterWriter, write_raster
 from geoseg.geo.grid import Grid
 from geoseg.geo.legend import Legend
 from geoseg.geo.polygon_files import write_polygons
@@ -27,6 +28,13 @@ def raster():
         writer.write(values, GRID.window)
         writer.sidecars[".aux.xml"] = "<PAMDataset></PAMDataset>"
         writer.sidecars[".qml"] = "<qgis></qgis>"
+
+
+def raster_with_overviews():
+    """GDAL makes those of narrow ones itself."""
+    wide = replace(GRID, width=260)
+    values = np.random.default_rng(0).integers(0, 2, (1, 600, 260)).astype("uint8")
+    write_raster("out.tif", values, RasterProfile(grid=wide, nodata=255), overwrite=True)
 
 
 def raster_with_checkpoints():
@@ -57,6 +65,7 @@ def sample():
 
 TASKS = {
     "raster": raster,
+    "raster with overviews": raster_with_overviews,
     "raster with checkpoints": raster_with_checkpoints,
     "gpkg": polygons("out.gpkg"),
     "fgb": polygons("out.fgb"),
