@@ -1,6 +1,7 @@
 """Smaller copies of class rasters, against GDAL's and against counting."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from geoseg.errors import WorkError
-from geoseg.geo.cog import RasterProfile, RasterWriter
+from geoseg.geo.cog import RasterProfile, RasterWriter, partial_path
 from geoseg.geo.grid import Grid
 from geoseg.geo.overviews import halved
 
@@ -150,6 +151,17 @@ def test_narrow_and_small_ones_are_left_to_gdal(tmp_path, shape):
     levels = [each.shape for each in overviews(tmp_path / "map.tif")]
     assert max([shape, *levels][-1]) <= 512
     assert len(levels) == (0 if max(shape) <= 512 else np.ceil(np.log2(max(shape) / 512)))
+
+
+def test_what_a_killed_process_left_is_not_taken_and_does_not_stay(tmp_path):
+    path, values = tmp_path / "map.tif", draw((1100, 1537))
+    for level in (1, 2, 3):
+        Path(f"{partial_path(path)}{'.ovr' * level}").write_text("stale")
+    profile = profile_of(values.shape)
+    with RasterWriter(path, profile, lasting=True) as writer:
+        writer.write(values[None], profile.grid.window)
+    np.testing.assert_array_equal(overviews(path)[0], halved(values, 255))
+    assert [each.name for each in tmp_path.iterdir()] == ["map.tif"]
 
 
 @pytest.mark.parametrize("level", [1, 2])
