@@ -292,7 +292,8 @@ def collate(samples: Sequence[Batch | GeosegError]) -> Batch | GeosegError:
 def _worker_context() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     # The server imports them once; the workers it forks then start at once.
-    context.set_forkserver_preload(["geoseg.nn.sources", "geoseg.nn.window_sources"])
+    names = ("forks_first", "sources", "window_sources")
+    context.set_forkserver_preload([f"geoseg.nn.{name}" for name in names])
     return context
 
 
@@ -300,9 +301,7 @@ def _start_worker(number: int) -> None:
     """Leave Ctrl-C to the main process, which ends its workers in order."""
     del number
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The server that it was forked from ends with the main process, however that ends; torch's
-    # workers look for it every five seconds.
-    die_with_parent()
+    die_with_parent()  # the server, which ends with the main process, however that ends
 
 
 def _is_float(array: npt.NDArray[Any]) -> bool:
