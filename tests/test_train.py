@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 from small_land import configure_land, make_land
+from small_networks import ENCODER, OPTIONS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch_threads import one_thread
 
@@ -364,9 +365,10 @@ def test_a_resumed_run_ends_with_the_same_weights(
 ):
     """R1: n epochs == k epochs, killed in the middle of the next, resumed to n; bit for bit."""
     monkeypatch.setattr(Keeper, "writing_share", np.inf)
-    config = configure(
-        model={"arch": arch}, optimizer={"lr": 1e-3}, train={"epochs": 3, "batch_size": 8}
-    )
+    model = {"arch": arch}
+    if arch == "pspnet":
+        model |= {"encoder": ENCODER, "options": OPTIONS[arch]}
+    config = configure(model=model, optimizer={"lr": 1e-3}, train={"epochs": 3, "batch_size": 8})
     whole = train(config, tmp_path / "whole")
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(ended) as caught:
