@@ -169,6 +169,21 @@ def test_processes_that_train_together_end_together(server, inputs, tmp_path, nu
     assert answer.code != 0, "it was not stopped"
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_workers_that_load_end_with_their_training(server, inputs, tmp_path, number):
+    text = (inputs / "train.toml").read_text().replace("epochs = 3", "epochs = 3000")
+    assert "cache_mb = 1024" in text and "workers = 1" in text
+    # What fits into memory is loaded without workers.
+    (tmp_path / "train.toml").write_text(text.replace("cache_mb = 1024", "cache_mb = 0"))
+    folder = tmp_path / "work"
+    folder.mkdir()
+    begun = str(folder / "out" / "metrics.csv")
+    words = "train ../train.toml -o out"
+    answer = server.run(words, folder, kill_after=0.1, number=number, await_file=begun)
+    check_end(answer, number)
+    assert answer.code != 0, "it was not stopped"
+
+
 def check_run(run, expected):
     """Each file of a run folder can be read; returns them all."""
     found = visible(run) if run.is_dir() else {}
