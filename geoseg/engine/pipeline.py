@@ -30,8 +30,8 @@ ScoreRows = tuple[int, Tensor, npt.NDArray[np.bool_]]
 """First row, scores (classes, rows, width) on the device, valid (rows, width)."""
 
 _PAIR = 2
-"""Windows that a scene's last batch has at least, if the scene has several. On a processor networks
-round otherwise for a single one (most of ours do), and alike for all larger batches. Which windows
+"""Windows that a scene's last batch has at least, if the scene has several. On a processor nearly
+all networks round otherwise for a single one, and most alike for all larger batches. Which windows
 are in the last batch depends on where the run was cut or stopped, and on empty windows before."""
 
 
