@@ -145,7 +145,7 @@ def test_a_run_stopped_in_validation_validates_again(land, tmp_path, monkeypatch
 @pytest.mark.usefixtures("_save_always")
 def test_dropout_and_batch_norm_go_on_too(land, tmp_path):
     config = configure_land(
-        land, model={"arch": "pspnet"}, optimizer={"lr": 1e-3}, train={"epochs": 2, "batch_size": 8}
+        land, model={"arch": "enet"}, optimizer={"lr": 1e-3}, train={"epochs": 2, "batch_size": 8}
     )
     train(config, tmp_path / "whole")
     stop_and_resume(config, tmp_path / "cut", 4)
