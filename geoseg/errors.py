@@ -24,14 +24,14 @@ from typing import ClassVar
 _NO_MEMORY = re.compile(r"out ?of ?memory|allocate memory|bad.alloc|ALLOC_FAILED", re.IGNORECASE)
 """What allocators say: of CUDA, cuDNN and cuBLAS, PyTorch on a processor, C++, ONNX Runtime."""
 
-_URL_SECRETS = re.compile(
-    r"(?P<begin>[a-z][a-z0-9+.-]*://|/vsi\w*(?=\?))"
-    r"(?:[^\s/?#]*@)?"
-    r"(?P<path>[^\s?]*)"
-    r"(?P<query>\?\S*?(?=[\])}'\"<>,;:.]*(?:\s|$)))?",
-    re.IGNORECASE,
-)
-"""URLs, with the names and keys in them: `scheme://name:key@host/path?signature=key`."""
+_URL_USER = re.compile(r"(?<=://)[^\s/?#]*@")
+"""The name and key before the host: `scheme://name:key@host/path?signature=key`."""
+
+_URL = re.compile(r"(?:[a-z0-9+.-]://[^\s?]*|/vsi\w*)(?P<query>\?\S*)?", re.IGNORECASE)
+"""URLs from the end of their scheme on. Texts may be long, and hostile: no part is tried twice."""
+
+_CLOSING = "])}'\"<>,;:."
+"""What stands behind a URL in a sentence."""
 
 
 class GeosegError(Exception):
@@ -114,9 +114,13 @@ def printable(text: str) -> str:
     Control characters are escaped, so that a hostile name cannot drive the terminal; of URLs it
     is left out what may be a key: the user before the host, and the query.
     """
-    shown = _URL_SECRETS.sub(_without_secrets, text)
+    shown = _URL.sub(_without_query, _URL_USER.sub("", text))
     return "".join(c if c.isprintable() or c in "\n\t " else repr(c)[1:-1] for c in shown)
 
 
-def _without_secrets(url: re.Match[str]) -> str:
-    return f"{url['begin']}{url['path']}{'?...' if url['query'] else ''}"
+def _without_query(url: re.Match[str]) -> str:
+    text, query = url[0], url["query"] or ""
+    if not query:
+        return text
+    behind = query[len(query.rstrip(_CLOSING)) :]
+    return f"{text.removesuffix(query)}?...{behind}"

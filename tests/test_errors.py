@@ -85,6 +85,8 @@ def test_other_failures_are_not_taken_for_those_of_memory(error):
         ("/vsicurl/https://user@e.org/a.tif?k=v", "/vsicurl/https://e.org/a.tif?..."),
         ("/vsicurl?header.Authorization=k&url=https%3A%2F%2Fe.org", "/vsicurl?..."),
         ("az://box/a.tif?sv=1&sig=k", "az://box/a.tif?..."),
+        ("vrt://https://user:k@e.org/a.tif?bands=1", "vrt://https://e.org/a.tif?..."),
+        ("https://e.org/a,https://user:k@e.org/b", "https://e.org/a,https://e.org/b"),
         ("s3://box/a@2.tif of /home/me/what?.tif", "s3://box/a@2.tif of /home/me/what?.tif"),
         ("tls://127.0.0.1:8786: its scheduler is gone", None),
         ("Is https://e.org/a.tif right? Yes", None),
@@ -94,3 +96,10 @@ def test_keys_in_urls_are_not_shown(text, shown):
     assert errors.printable(text) == (shown or text)
     if shown:
         assert str(SceneError(text, "is gone")) == f"{shown}: is gone"
+
+
+@pytest.mark.parametrize("text", ["a", "://", "a://a@", "x://?:", "/vsi", "?"])
+def test_a_long_text_is_shown_at_once(text):
+    """A raster may hold words of many megabytes: it must not take the square of their length."""
+    assert errors.printable(text * 300_000)
+    assert errors.printable(f"x://?{text * 300_000}b") == "x://?..."
