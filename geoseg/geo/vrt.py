@@ -34,7 +34,7 @@ _PLAIN_KINDS = {"vrtwarpeddataset", "vrtpansharpeneddataset", "vrtwarpedrasterba
     "vrtderivedrasterband",
     "vrtpansharpenedrasterband",
 }
-_REMOTE_CURE = "Give --allow-remote, or --trust-vrt, if you know where it comes from"
+_REMOTE_CURE = "Give --allow-remote if you know where it comes from"
 _REMOTE_MARKS = ("://", "/vsi", "\\\\")
 
 
