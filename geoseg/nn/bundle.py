@@ -303,4 +303,7 @@ def _check_tensor(subject: str, key: str, found: Tensor, expected: Tensor) -> No
 
 def _is_finite(tensor: Tensor) -> bool:
     """Whether all numbers are; their extremes tell it many times faster than each of them."""
-    return tensor.numel() == 0 or bool(torch.isfinite(torch.stack(tensor.aminmax())).all())
+    if tensor.numel() == 0 or not tensor.is_floating_point():
+        return True
+    numbers = tensor if tensor.element_size() > 1 else tensor.float()  # bytes are not compared
+    return bool(torch.isfinite(torch.stack(numbers.aminmax())).all())

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import isfunction
 from types import ModuleType
 from typing import Any
 
@@ -60,10 +61,10 @@ def _mark(mark: Callable[..., Any]) -> Callable[..., Any]:
     So torch marks its own functions.
     """
     # There is no public one; where a later torch has none, its own mark is as good, and slower.
-    lazily = getattr(torch._compile, "_disable_dynamo", mark)  # noqa: SLF001
+    lazily = getattr(getattr(torch, "_compile", None), "_disable_dynamo", mark)
 
     def disable(fn: Callable[..., Any] | None = None, *args: Any, **more: Any) -> Any:  # noqa: ANN401 - as torch's
-        if fn is None or args or more:
+        if not isfunction(fn) or args or more:  # of a class it would make a function
             return mark(fn, *args, **more)
         return lazily(fn)
 

@@ -279,6 +279,16 @@ def test_wrong_weights_are_refused(saved, change, pattern):
     assert_refused(saved, pattern)
 
 
+def test_weights_of_one_byte_are_taken_and_looked_at(saved):
+    """PyTorch has no extremes of such numbers."""
+    tensors = {key: tensor.to(torch.float8_e4m3fn) for key, tensor in load_file(saved).items()}
+    rewrite(saved, tensors)
+    assert ModelBundle.open(saved).build().network.bias.dtype == torch.float32
+    tensors["network.bias"] = torch.full((3,), torch.nan).to(torch.float8_e4m3fn)
+    rewrite(saved, tensors)
+    assert_refused(saved, "network.bias is not finite")
+
+
 def test_a_bundle_that_contradicts_itself_is_not_written(tmp_path):
     network = build_model(LINEAR)
     with torch.no_grad():

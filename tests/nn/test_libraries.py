@@ -42,6 +42,7 @@ for mark in (naflexvit.disable_compiler, torch.compiler.disable):
     found.append((value.tolist(), counter.frame_count, counter.op_count))
 assert naflexvit.disable_compiler is not torch.compiler.disable
 assert found[0] == found[1], found
+assert isinstance(naflexvit.disable_compiler(type("Marked", (), {})), type)
 assert found[0][1:] == (2, 2), found  # before and behind, one operation each
 """
 
