@@ -12,7 +12,7 @@ WRITERS = {
     "write_text", "write_bytes", "savefig", "to_file", "to_csv", "to_parquet", "to_feather",
     "write_dataframe", "write_arrow", "ParquetWriter", "save_file", "imwrite", "save_model",
     "copyfile", "copy2", "replace", "rename", "mkstemp", "mkdtemp", "TemporaryDirectory",
-    "NamedTemporaryFile", "hardlink_to",
+    "NamedTemporaryFile", "hardlink_to", "print_png",
 }  # fmt: skip
 """Names of functions that make files, whatever they belong to."""
 
@@ -31,6 +31,7 @@ REASONS = {
     "geoseg/geo/temporary.py": "is the protocol: temporary names",
     "geoseg/geo/exchange.py": "is the protocol: `publish_folder` swaps whole folders by it",
     "geoseg/geo/partial.py": "the unfinished raster, which a RasterWriter publishes",
+    "geoseg/geo/overviews.py": "halves of the unfinished raster, which a RasterWriter publishes",
     "geoseg/geo/cog_options.py": "tries options on a small raster in memory or a scratch folder",
     "geoseg/geo/alpha.py": "a VRT in memory",
     "geoseg/geo/geopackage.py": "adds to a GeoPackage that its caller has not published yet",
@@ -42,6 +43,7 @@ REASONS = {
     "geoseg/engine/graph_writer.py": "writes where `export` tells, which publishes",
     "geoseg/engine/disk_cache.py": "a cache, with checksums and a rename of its own",
     "geoseg/reports/accuracy_charts.py": "draws into memory; `report_files.py` publishes",
+    "geoseg/reports/drawing.py": "writes where its callers tell, which publish",
     "geoseg/reports/relabelled.py": "draws where `relabel` tells, which publishes",
 }
 """Files that write without publishing, and why that is right."""
