@@ -9,14 +9,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 
 from geoseg.engine.cluster_spec import ClusterSpec
 
-METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-"""How workers of this machine are started; Windows cannot fork."""
+METHOD = "forkserver" if sys.platform.startswith("linux") else "spawn"
+"""How workers of this machine are started; Windows cannot fork, and what macOS itself brings may
+crash in a process that is forked after it was loaded."""
 
 THREAD_VARIABLES = (
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
