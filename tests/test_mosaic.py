@@ -324,6 +324,26 @@ def test_what_one_of_several_assets_lacks_is_not_valid(tmp_path, picture, kinds)
     np.testing.assert_array_equal(made.data[:3][:, made.valid], picture[:, ~lacks])
 
 
+def test_an_item_below_shows_what_the_files_of_another_hide(tmp_path, picture):
+    """The upper one covers the lower one's right half: what it hides there the lower one shows."""
+    width = picture.shape[2]
+    assets, hidden = [{}, {}], [np.zeros(picture.shape[1:], dtype=bool) for _ in range(2)]
+    hidden[0][5:15, 5:15] = True  # of the lower one, where nothing lies above
+    hidden[1][20:30, width // 2 + 5 : width // 2 + 15] = True
+    for number, start in enumerate((0, width // 2)):
+        place = PLACE @ Affine.translation(start, 0)
+        for key in "ab":
+            data, mask = picture[:, :, start:], hidden[number][:, start:]
+            if key == "a" and number == 0:
+                mask = np.zeros_like(mask)
+            write(tmp_path / f"{number}{key}.tif", data, place, "mask", mask)
+            assets[number][key] = asset(f"{number}{key}.tif")
+    file = save(tmp_path / "items.json", item("lower", assets[0]), item("upper", assets[1]))
+    made = mosaic(file, tmp_path / "m.vrt", MosaicOptions(assets=("a", "b"))).read()
+    np.testing.assert_array_equal(made.valid, ~hidden[0])
+    np.testing.assert_array_equal(made.data[:3], picture)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

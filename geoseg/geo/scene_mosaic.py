@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from xml.sax.saxutils import escape
+
+import shapely
 
 from geoseg.errors import SceneError
 from geoseg.geo.grid import Grid
@@ -30,6 +33,12 @@ _TYPES = {
     "float32": "Float32",
     "float64": "Float64",
 }
+_HIDDEN, _SHOWN = "<NODATA>0</NODATA>", "<NODATA>255</NODATA>"
+"""What of a mask is not drawn."""
+
+_Box = tuple[int, int, int, int]
+"""First row and column of the mosaic, and behind the last ones."""
+
 _MOST_BLOCK_ROWS = 1024
 """Rows of a tile that is one block would else be the rows in memory."""
 
@@ -177,30 +186,72 @@ def _dataset(
     if not first.has_nodata:
         yield f'<MaskBand><VRTRasterBand dataType="Byte" blockXSize="{cols}" blockYSize="{rows}">'
         for look, corner in zip(looks, corners, strict=True):
-            yield from _masks(look, namer, corner)
+            shows = look.hiding[0] if look.hiding else look.bands[0]
+            yield _source(look, shows, f"mask,{shows.number}", _HIDDEN, namer, corner)
+        yield from _more_masks(looks, corners, namer)
         yield "</VRTRasterBand></MaskBand>"
     yield "</VRTDataset>\n"
 
 
-def _masks(look: _Look, namer: _Namer, corner: tuple[int, int]) -> Iterator[str]:
-    """Where all files of a tile have data: what the first shows, then what any other hides."""
-    first = look.hiding[0] if look.hiding else look.bands[0]
-    yield _source(look, first, f"mask,{first.number}", "<NODATA>0</NODATA>", namer, corner)
-    for band in look.hiding[1:]:
-        yield _source(look, band, f"mask,{band.number}", "<NODATA>255</NODATA>", namer, corner)
+def _more_masks(
+    looks: Sequence[_Look], corners: Sequence[tuple[int, int]], namer: _Namer
+) -> Iterator[str]:
+    """Hide what any file but the first of a tile hides, where no other tile lies.
+
+    Where tiles overlap, each band comes of any of them that has data there: masks of a single
+    tile would hide what others show, and a VRT cannot combine those of all.
+    """
+    boxes = [
+        (row, col, row + look.grid.height, col + look.grid.width)
+        for look, (row, col) in zip(looks, corners, strict=True)
+    ]
+    tree = shapely.STRtree([shapely.box(*box) for box in boxes])
+    for index, (look, corner) in enumerate(zip(looks, corners, strict=True)):
+        if len(look.hiding) < 2:
+            continue
+        free = [boxes[index]]
+        for near in tree.query(tree.geometries[index]):
+            if near != index:
+                free = [part for box in free for part in _without(box, boxes[near])]
+        for band, box in product(look.hiding[1:], free):
+            yield _source(look, band, f"mask,{band.number}", _SHOWN, namer, corner, box)
+
+
+def _without(box: _Box, other: _Box) -> list[_Box]:
+    """What of a box lies outside of another: up to four boxes."""
+    top, left = max(box[0], other[0]), max(box[1], other[1])
+    bottom, right = min(box[2], other[2]), min(box[3], other[3])
+    if top >= bottom or left >= right:
+        return [box]
+    parts = [
+        (box[0], box[1], top, box[3]),
+        (bottom, box[1], box[2], box[3]),
+        (top, box[1], bottom, left),
+        (top, right, bottom, box[3]),
+    ]
+    return [part for part in parts if part[0] < part[2] and part[1] < part[3]]
 
 
 def _source(
-    look: _Look, band: _Band, number: str, hides: str, namer: _Namer, corner: tuple[int, int]
+    look: _Look,
+    band: _Band,
+    number: str,
+    hides: str,
+    namer: _Namer,
+    corner: tuple[int, int],
+    box: _Box | None = None,
 ) -> str:
-    """A band or mask of a tile, drawn where it is not what `hides` tells."""
+    """A band or mask of a tile, or of a box of it, drawn where it is not what `hides` tells."""
     name, is_relative = namer(band.path)
-    size = f'xSize="{look.grid.width}" ySize="{look.grid.height}"'
+    row, col = corner
+    top, left, bottom, right = box or (row, col, row + look.grid.height, col + look.grid.width)
+    size = f'xSize="{right - left}" ySize="{bottom - top}"'
     return (
         f'<ComplexSource><SourceFilename relativeToVRT="{is_relative}">{escape(name)}'
         f"</SourceFilename><SourceBand>{number}</SourceBand>"
         f'<SourceProperties RasterXSize="{look.grid.width}" RasterYSize="{look.grid.height}" '
         f'DataType="{_TYPES[look.dtype]}" BlockXSize="{band.block[1]}" '
-        f'BlockYSize="{band.block[0]}"/><SrcRect xOff="0" yOff="0" {size}/>'
-        f'<DstRect xOff="{corner[1]}" yOff="{corner[0]}" {size}/>{hides}</ComplexSource>'
+        f'BlockYSize="{band.block[0]}"/>'
+        f'<SrcRect xOff="{left - col}" yOff="{top - row}" {size}/>'
+        f'<DstRect xOff="{left}" yOff="{top}" {size}/>{hides}</ComplexSource>'
     )
