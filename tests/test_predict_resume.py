@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import threading
 import time
 from types import SimpleNamespace
 
@@ -99,6 +100,27 @@ def test_stopped_run_goes_on_to_the_same_bytes(
     assert content(twice) == content(whole)
     assert result.pixels == told.pixels
     assert (result.windows, result.skipped) == (told.windows, told.skipped)
+
+
+@pytest.mark.parametrize("place", ["__enter__", "__exit__"])
+def test_nothing_is_written_when_rasters_are_closed(tmp_path, monkeypatch, scene, bundle, place):
+    """A signal may come as the writing of a scene begins, or as its end is about to be awaited."""
+    whole, close, closed = getattr(sink.Sink, place), RasterWriter.abort, []
+
+    def interrupted(self, *error):
+        if place == "__enter__":
+            whole(self)
+        raise KeyboardInterrupt
+
+    def watched(self):
+        closed.append([each for each in threading.enumerate() if each.name == "geoseg-writer"])
+        close(self)
+
+    monkeypatch.setattr(sink.Sink, place, interrupted)
+    monkeypatch.setattr(RasterWriter, "abort", watched)
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, bundle, tmp_path / "c.tif", FP32)
+    assert closed == [[]]
 
 
 def test_overwriting_makes_the_same_bytes(tmp_path, scene, bundle, once):

@@ -173,18 +173,17 @@ class SceneRun:
             before = sum(_finished_pixels(part) for part in parts)
             done = sum(sum(part.counts.windows) for part in parts)
             total = sum(part.rows[1] - part.rows[0] for part in parts)
-            with (
-                progress.task(file_name(job.own.path), total, "rows") as task,
-                Sink(
-                    writers,
-                    [product.nodata for product in self._products],
-                    parts,
-                    classes=legend.values,
-                    journal=journal,
-                    timings=timings,
-                    take=take,
-                ) as sink,
-            ):
+            sink = Sink(
+                writers,
+                [product.nodata for product in self._products],
+                parts,
+                classes=legend.values,
+                journal=journal,
+                timings=timings,
+                take=take,
+            )
+            stack.callback(sink.end)
+            with progress.task(file_name(job.own.path), total, "rows") as task, sink:
                 self._run_parts(parts, sink, task)
             found = {
                 value: sum(part.pixels.get(value, 0) for part in parts) for value in legend.values

@@ -82,17 +82,25 @@ class Sink:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._timings.measure("wait for writer"):
-            try:
-                if kind is None:
+        try:
+            if kind is None:
+                with self._timings.measure("wait for writer"):
                     self._queue.put(None)
                     self._thread.join()
-            finally:
-                # After an error, or an interrupt just now, what waits is not written any more.
-                self._stopped.set()
-                self._thread.join()
+        finally:
+            self.end()
         if kind is None and self._error is not None:
             raise self._error
+
+    def end(self) -> None:
+        """Write no more, and wait until nothing is being written.
+
+        To be called before the rasters are closed, also if the `with` block was left: a signal may
+        have come as it was being entered, or left.
+        """
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def put(self, part: int, arrays: Sequence[Fetched], valid: npt.NDArray[np.bool_]) -> None:
         """Take the next rows of a part.
