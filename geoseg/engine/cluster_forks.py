@@ -46,7 +46,7 @@ def begin_to_import(cluster: str, modules: Sequence[str]) -> None:
     if ClusterSpec.parse(cluster).kind != "local" or METHOD == "spawn":
         return
     context = multiprocessing.get_context(METHOD)
-    context.set_forkserver_preload(["geoseg.engine.cluster_forks_first", *modules])
+    context.set_forkserver_preload(["geoseg.nn.forks_first", *modules])
     resource_tracker.ensure_running()  # else it lets Ctrl-C through again while that is kept off
     # No threads before workers are forked off: they would be missing there.
     with _variables(dict.fromkeys(THREAD_VARIABLES, "1")), _interrupts_kept_off():

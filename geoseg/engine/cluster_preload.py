@@ -24,6 +24,6 @@ def dask_setup(worker: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in ("tornado", "tornado.application", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    torch, threads = sys.modules.get("torch"), os.environ.get("OMP_NUM_THREADS")
-    if torch is not None and threads is not None:  # imported, with one thread, before the fork
+    torch, threads = sys.modules.get("torch"), os.environ.get("OMP_NUM_THREADS", "")
+    if torch is not None and threads.isdigit():  # imported, with one thread, before the fork
         torch.set_num_threads(int(threads))

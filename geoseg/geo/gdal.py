@@ -202,11 +202,11 @@ def sources_stamp(dataset: DatasetReader) -> tuple[int, int]:
 
 
 def _files(dataset: DatasetReader) -> list[str]:
-    """Those of this machine, but for the statistics that other programs put beside them."""
+    """Those of this machine, but for statistics and overviews that programs put beside them."""
     return [
         name
         for name in dataset.files
-        if not is_remote(name) and not name.endswith(".aux.xml") and os.path.isfile(name)
+        if not is_remote(name) and not name.endswith((".aux.xml", ".ovr")) and os.path.isfile(name)
     ]
 
 

@@ -25,7 +25,8 @@ _ROWS, _COLS = 2 * BLOCK, 4 * BLOCK
 """Of a raster, read at once: whole blocks of it and of its half."""
 
 _LEAST = 128
-"""Lower or narrower overviews are left out where GDAL does not make them itself."""
+"""The last overview is no lower or narrower: GDAL leaves such out that it has not made itself. Of a
+raster too narrow for any, GDAL makes them."""
 
 _OPTIONS = {"OVERVIEWS", "OVERVIEW_COUNT", "OVERVIEW_RESAMPLING"}
 """With these, GDAL decides."""
@@ -39,7 +40,9 @@ def halved(values: npt.NDArray[Any], nodata: float) -> npt.NDArray[Any]:
         nodata: Counts for nothing, unless all four are so.
 
     Returns:
-        Values (height / 2, width / 2), rounded up. Of equally frequent ones that which is first
+        Values (height / 2, width / 2), rounded up, where GDAL rounds down and takes cells that are
+        a little larger than two by two: who stretches an overview over the raster's extent sees
+        its far edge less than one of its pixels off. Of equally frequent ones that which is first
         complete in the order of reading.
     """
     none = values.dtype.type(nodata)
@@ -94,9 +97,9 @@ def _shapes(profile: RasterProfile) -> list[tuple[int, int]]:
     is_mine = profile.overview_resampling == "mode" and profile.count == 1
     if not is_mine or profile.nodata is None or _OPTIONS & options.keys():
         return shapes
-    while max(shapes[-1]) > int(options.get("BLOCKSIZE", BLOCK)):
+    while max(shapes[-1]) > int(options.get("BLOCKSIZE", BLOCK)) and min(shapes[-1]) >= 2 * _LEAST:
         shapes.append((-(-shapes[-1][0] // 2), -(-shapes[-1][1] // 2)))
-    return shapes if min(shapes[-1]) >= _LEAST else shapes[:1]
+    return shapes
 
 
 def _halve(

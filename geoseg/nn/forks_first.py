@@ -1,9 +1,17 @@
-"""What the process imports first that the workers of a loader are forked from.
+"""What the process imports first that workers are forked from: of a loader, or of a cluster.
 
-It ends when the one that started it is killed, and its workers with it: they keep it waiting for
-them, and themselves wait for its end.
+It ends when the one that started it is killed, and a loader's workers with it: they keep it waiting
+for them, and themselves wait for its end. Else it would hear of that only once it has imported all.
+
+It does not look for garbage in what it imports, of which there is next to none: a quarter of the
+time. Nor do workers, which share that memory as long as nobody writes to it.
 """
+
+import gc
+import os
 
 from geoseg.nn.tie import die_with_parent
 
 die_with_parent()
+gc.disable()
+os.register_at_fork(before=gc.freeze, after_in_child=gc.enable)

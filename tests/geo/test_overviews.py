@@ -143,7 +143,7 @@ def test_gdal_makes_them_where_it_does_not_look_beside_files(tmp_path, monkeypat
     np.testing.assert_array_equal(overviews(tmp_path / "map.tif")[0], halved(values, 255))
 
 
-@pytest.mark.parametrize("shape", [(3, 2300), (513, 1), (600, 2300), (512, 300)])
+@pytest.mark.parametrize("shape", [(3, 2300), (513, 1), (255, 2300), (512, 300)])
 def test_narrow_and_small_ones_are_left_to_gdal(tmp_path, shape):
     """It keeps no overview below 128 pixels but its own, where a side is still too long."""
     values = draw(shape)
@@ -151,6 +151,14 @@ def test_narrow_and_small_ones_are_left_to_gdal(tmp_path, shape):
     levels = [each.shape for each in overviews(tmp_path / "map.tif")]
     assert max([shape, *levels][-1]) <= 512
     assert len(levels) == (0 if max(shape) <= 512 else np.ceil(np.log2(max(shape) / 512)))
+
+
+def test_they_end_before_they_get_narrow(tmp_path):
+    values = draw((600, 2300))
+    write(tmp_path / "map.tif", values, profile_of(values.shape))
+    made = overviews(tmp_path / "map.tif")
+    assert [each.shape for each in made] == [(300, 1150), (150, 575)]
+    np.testing.assert_array_equal(made[1], halved(halved(values, 255), 255))
 
 
 def test_what_a_killed_process_left_is_not_taken_and_does_not_stay(tmp_path):
