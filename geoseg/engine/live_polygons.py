@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.engine.live_rows import LiveRows
+from geoseg.geo.worker_thread import WorkerThread
 
 
 class LivePolygons:
@@ -24,7 +24,7 @@ class LivePolygons:
     def __init__(self, rows: LiveRows, making: AbstractContextManager[None]) -> None:
         self._rows, self._making = rows, making
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="geoseg-polygons", daemon=True)
+        self._thread = WorkerThread(self._run, "geoseg-polygons")
 
     def __enter__(self) -> Self:
         self._thread.start()

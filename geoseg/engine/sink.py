@@ -20,6 +20,7 @@ from geoseg.engine.parts import Part
 from geoseg.engine.scene_polygons import Take
 from geoseg.engine.timings import Timings
 from geoseg.geo.cog import BLOCK, RasterWriter
+from geoseg.geo.worker_thread import WorkerThread
 
 CHECKPOINT_SECONDS = 20.0
 """Work that a kill may cost: so often finished rows are made safe."""
@@ -71,7 +72,7 @@ class Sink:
         self._timings = timings
         self._queue: queue.Queue[_Piece | None] = queue.Queue(BEHIND)
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="geoseg-writer", daemon=True)
+        self._thread = WorkerThread(self._run, "geoseg-writer")
         self._stopped = threading.Event()
         self._saved = time.monotonic()
         self._noted: dict[int, int] = {}
@@ -99,8 +100,7 @@ class Sink:
         have come as it was being entered, or left.
         """
         self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.join()
 
     def put(self, part: int, arrays: Sequence[Fetched], valid: npt.NDArray[np.bool_]) -> None:
         """Take the next rows of a part.
