@@ -1,20 +1,16 @@
-"""The process that workers of this machine are forked from.
+"""How workers of a cluster on this machine begin: forked from a process that has imported PyTorch.
 
-To import PyTorch takes a processor for seconds. It is done once for all workers, and while the
-process that they work for imports it as well: so this module imports nothing but Python's own.
+That takes a processor for seconds. It is done once for all workers, and while the process that they
+work for imports it as well: so this module imports next to nothing.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from multiprocessing import forkserver, resource_tracker
+from collections.abc import Sequence
 
 from geoseg.engine.cluster_spec import ClusterSpec
+from geoseg.nn.fork_server import start_fork_server
 
 METHOD = "forkserver" if sys.platform.startswith("linux") else "spawn"
 """How workers of this machine are started; Windows cannot fork, and what macOS itself brings may
@@ -45,37 +41,5 @@ def begin_to_import(cluster: str, modules: Sequence[str]) -> None:
     """
     if ClusterSpec.parse(cluster).kind != "local" or METHOD == "spawn":
         return
-    context = multiprocessing.get_context(METHOD)
-    context.set_forkserver_preload(["geoseg.nn.forks_first", *modules])
-    resource_tracker.ensure_running()  # else it lets Ctrl-C through again while that is kept off
     # No threads before workers are forked off: they would be missing there.
-    with _variables(dict.fromkeys(THREAD_VARIABLES, "1")), _interrupts_kept_off():
-        forkserver.ensure_running()
-
-
-@contextmanager
-def _variables(values: dict[str, str]) -> Iterator[None]:
-    """Variables of the environment that a process inherits which is started meanwhile."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, text in before.items():
-            if text is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = text
-
-
-@contextmanager
-def _interrupts_kept_off() -> Iterator[None]:
-    """Have a process that is started meanwhile, and its own, hear nothing of Ctrl-C.
-
-    It reaches all processes of a terminal; the one in front ends the others in order.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    start_fork_server(modules, dict.fromkeys(THREAD_VARIABLES, "1"))

@@ -19,6 +19,7 @@ from geoseg.errors import GeosegError, LabelError
 from geoseg.geo.legend import Legend
 from geoseg.nn.cropping import CropRule, resize_image, resize_nearest
 from geoseg.nn.drawing import ANYWHERE
+from geoseg.nn.fork_server import start_fork_server
 from geoseg.nn.sampling import EpochSampler, SampleKey
 from geoseg.nn.tie import die_with_parent
 
@@ -290,11 +291,8 @@ def collate(samples: Sequence[Batch | GeosegError]) -> Batch | GeosegError:
 
 
 def _worker_context() -> BaseContext:
-    context = multiprocessing.get_context("forkserver")
-    # The server imports them once; the workers it forks then start at once.
-    names = ("forks_first", "sources", "window_sources")
-    context.set_forkserver_preload([f"geoseg.nn.{name}" for name in names])
-    return context
+    start_fork_server(["geoseg.nn.sources", "geoseg.nn.window_sources"])
+    return multiprocessing.get_context("forkserver")
 
 
 def _start_worker(number: int) -> None:

@@ -10,8 +10,10 @@ time. Nor do workers, which share that memory as long as nobody writes to it.
 import gc
 import os
 
+from geoseg.nn.fork_server import MARK
 from geoseg.nn.tie import die_with_parent
 
-die_with_parent()
-gc.disable()
-os.register_at_fork(before=gc.freeze, after_in_child=gc.enable)
+if os.environ.pop(MARK, None) is not None:  # who imports all of geoseg is left as it is
+    die_with_parent()
+    gc.disable()
+    os.register_at_fork(before=gc.freeze, after_in_child=gc.enable)

@@ -153,7 +153,7 @@ CASES = [
         "preview odd.npy -o out.png",
         ("odd.npy: ",),
     ),
-    Case("VRT of a URL", vrt(URL, ""), "info odd.vrt", ("not a plain file", "--trust-vrt")),
+    Case("VRT of a URL", vrt(URL, ""), "info odd.vrt", ("not a plain file", "--allow-remote")),
     Case("VRT of /vsicurl", vrt(f"/vsicurl/{URL}"), "info odd.vrt", ("not a plain file",)),
     Case("VRT of /VSICURL", vrt(f"/VSICURL/{URL}"), "info odd.vrt", ("not a plain file",)),
     Case("VRT of another driver", vrt("GPKG:roofs.gpkg:a"), "info odd.vrt", ("not a plain file",)),
