@@ -16,7 +16,7 @@ from typing import Any
 import dask
 from distributed import Client, Nanny, Scheduler, Security, SpecCluster
 
-from geoseg.engine.cluster_forks import METHOD, THREAD_VARIABLES
+from geoseg.engine.cluster_forks import METHOD, ONE_ARENA, THREAD_VARIABLES
 from geoseg.engine.cluster_spec import ClusterSpec
 from geoseg.engine.memory_size import format_size, parse_size
 from geoseg.errors import ConfigError, WorkError
@@ -189,6 +189,7 @@ def slurm_options(spec: ClusterSpec) -> dict[str, Any]:
         "job_extra_directives": extra,
         "job_script_prologue": [
             *(f"export {name}={cores}" for name in THREAD_VARIABLES),
+            *(f"export {name}={text}" for name, text in ONE_ARENA.items()),
             "export DASK_DISTRIBUTED__WORKER__PRELOAD=geoseg.engine.cluster_preload",
         ],
         "local_directory": None,
