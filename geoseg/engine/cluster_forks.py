@@ -23,8 +23,8 @@ THREAD_VARIABLES = (
 """Variables by which libraries are told how many threads they may have."""
 
 ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
-"""Dask has its tasks done by a thread. To threads glibc gives memory of their own, which it takes from
-the system, and gives back, for each large tensor: a tenth of the time of a network."""
+"""Dask has its tasks done by a thread. To threads glibc gives memory of their own, which it takes
+from the system, and gives back, for each large tensor: a tenth of the time of a network."""
 
 TO_PREDICT = ("distributed", "geoseg.engine.cluster_worker")
 """What workers import that predict."""
