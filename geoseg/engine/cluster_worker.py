@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from geoseg import __version__
 from geoseg.engine.area import hide_in
@@ -306,6 +307,8 @@ def _alone(
     listener = _Listener(messages)
     logger = logging.getLogger("geoseg")
     with _kept.lock:
+        # Each thread has a number of its own, which a convolution takes that comes before others.
+        torch.set_num_threads(torch.get_num_threads())
         before = logger.propagate, logger.level
         logger.addHandler(listener)
         logger.propagate = False

@@ -1,9 +1,12 @@
 """What a worker keeps from one task to the next."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from geoseg import __version__
 from geoseg.engine import cluster_worker
 
 
@@ -37,3 +40,19 @@ def test_an_older_bundle_that_a_shared_folder_still_shows_is_not_kept(found):
     kept = cluster_worker._Kept()
     assert kept.open(order("new"))[0].sha256 == "old"
     assert kept.open(order("new"))[0].sha256 == "new"
+
+
+def test_the_thread_of_a_task_has_the_threads_of_its_worker(found, monkeypatch):
+    found[:], seen = ["one"], []
+    told = SimpleNamespace(**vars(order("one")), version=__version__, remote=None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: seen.append((n, threading.get_ident())))
+
+    def work():
+        with cluster_worker._alone(told):
+            seen.append((3, threading.get_ident()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen[0] == seen[1]
