@@ -18,10 +18,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 STARTER = """
-import multiprocessing, os, sys
+import multiprocessing, os, signal, sys
 from geoseg.engine.cluster_forks import begin_to_import
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     os.environ["OMP_NUM_THREADS"] = "7"
     begin_to_import(sys.argv[1], ("slow",))
     print(os.environ["OMP_NUM_THREADS"], "GDAL_NUM_THREADS" in os.environ, flush=True)
